@@ -1,0 +1,50 @@
+// line_writer.hpp - a log file that never makes anybody wait.
+//
+// write() copies a line into memory; a native thread of the writer's own passes what has gathered
+// to the descriptor. Memory is bounded: when the descriptor does not keep up, lines are dropped and
+// counted, and the count is written as a line of its own when there is room again. Knows no format.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace greenwsgi {
+
+class LineWriter {
+ public:
+  static constexpr std::size_t kBytesMax = 8 * 1024 * 1024;
+
+  /// Borrows `fd`. Starts its thread at the first write().
+  explicit LineWriter(int fd) : fd_(fd) {}
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+  /// Writes what is left, for at most a second, and stops the thread.
+  ~LineWriter();
+
+  /// Adds `line` and a newline. From any thread; takes a mutex for the time of a copy.
+  void write(std::string_view line);
+  /// Waits until everything written so far has been passed on, or has failed, or for a second.
+  void flush();
+  /// Lines dropped so far.
+  std::size_t dropped();
+
+ private:
+  void run();
+  bool pass_on(const std::string& text);
+
+  int fd_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string gathered_;
+  std::size_t dropped_ = 0;
+  std::size_t dropped_unsaid_ = 0;
+  bool busy_ = false;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace greenwsgi

@@ -1,0 +1,60 @@
+// stack.hpp - memory for fibers to stand on.
+//
+// Stacks come in slabs of 64 from mmap, with a guard page below each, and are pooled; a stack's
+// pages cost memory only once touched, and are given back to the kernel when the pool has been idle
+// (trim()). One pool belongs to one thread. The top kReserveBytes of each stack are left to the
+// layer above (the Python room keeps a frame stack there), so that a shallow fiber's C frames and
+// that reserve share one resident page.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "greenwsgi/base/result.hpp"
+
+namespace greenwsgi {
+
+struct Stack {
+  std::byte* base = nullptr;  // The lowest byte, where the guard page is.
+  std::size_t bytes = 0;      // Guard and reserve included.
+
+  std::byte* top() const { return base + bytes; }
+};
+
+class StackPool {
+ public:
+  static constexpr std::size_t kDefaultBytes = 1024 * 1024;
+  static constexpr std::size_t kLeastBytes = 64 * 1024;
+  static constexpr std::size_t kMostBytes = 64 * 1024 * 1024;
+  /// 16 KiB of virtual room for the layer above, starting 2 KiB into a page.
+  static constexpr std::size_t kReserveBytes = 16 * 1024 + 2048;
+
+  /// `stack_bytes` is rounded up to whole pages and kept within [kLeastBytes, kMostBytes].
+  explicit StackPool(std::size_t stack_bytes = kDefaultBytes);
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+  ~StackPool();  // Every stack must be back.
+
+  std::size_t stack_bytes() const { return stack_bytes_; }
+  std::size_t in_use() const { return in_use_; }
+
+  /// ENOMEM when no more can be mapped (memory, or vm.max_map_count on kernels before 6.13).
+  Result<Stack> take();
+  void give_back(Stack stack);
+  /// Gives the memory of unused stacks back to the kernel. About 2 us a stack: for idle times.
+  void trim();
+
+  /// Is `address` in a guard page of this pool? Async-signal-safe.
+  bool in_guard(const void* address) const;
+
+ private:
+  bool map_slab();
+
+  std::size_t stack_bytes_;
+  std::size_t in_use_ = 0;
+  std::vector<std::byte*> slabs_;
+  std::vector<Stack> free_;      // Last in, first out: the warmest stack next.
+  std::size_t trimmed_ = 0;      // The first so many of free_ hold no memory.
+};
+
+}  // namespace greenwsgi

@@ -1,0 +1,71 @@
+// timer.hpp - "call me at that time, unless I say otherwise".
+//
+// A TimerQueue is a 4-ary heap whose entries carry their deadline beside the pointer, so that a
+// comparison touches no Timer; starting a timer behind all others, the usual case, moves nothing,
+// and each Timer knows its place, so stopping one searches nothing. Exact deadlines, no ticks.
+// Callbacks run on the hub's stack, in the order of their deadlines, and never wait.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "greenwsgi/base/clock.hpp"
+
+namespace greenwsgi {
+
+class Timer {
+ public:
+  using Callback = void (*)(Timer&) noexcept;
+
+  explicit Timer(Callback on_time) : on_time_(on_time) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer();  // Must not be pending.
+
+  bool pending() const { return place_ != kNowhere; }
+
+ private:
+  friend class TimerQueue;
+  static constexpr std::uint32_t kNowhere = UINT32_MAX;
+  Callback on_time_;
+  std::uint32_t place_ = kNowhere;
+};
+
+class TimerQueue {
+ public:
+  TimerQueue() = default;
+  TimerQueue(const TimerQueue&) = delete;
+  TimerQueue& operator=(const TimerQueue&) = delete;
+  ~TimerQueue();  // Must be empty.
+
+  std::size_t size() const { return heap_.size(); }
+  /// kNever when empty.
+  Instant next() const { return heap_.empty() ? kNever : heap_.front().when; }
+
+  /// A pending timer is moved to the new time. kNever stops it.
+  void start(Timer& timer, Instant when);
+  /// Harmless when it is not pending.
+  void stop(Timer& timer);
+  /// Calls back every timer whose time is not after `now`; a timer is no longer pending when its
+  /// callback runs, which may start it again (it then fires in a later call).
+  void fire(Instant now);
+
+ private:
+  struct Entry {
+    Instant when;
+    std::uint64_t sequence;  // Equal deadlines fire in the order they were started.
+    Timer* timer;
+    bool before(const Entry& other) const {
+      return when != other.when ? when < other.when : sequence < other.sequence;
+    }
+  };
+  void put(std::size_t place, const Entry& entry);
+  void sift_up(std::size_t place, const Entry& entry);
+  void sift_down(std::size_t place, const Entry& entry);
+
+  std::vector<Entry> heap_;
+  std::uint64_t sequence_ = 0;
+};
+
+}  // namespace greenwsgi

@@ -1,0 +1,92 @@
+// request_parser.hpp - bytes in, request events out. Knows no descriptor, no fiber, no clock.
+//
+// Strict: whatever RFC 9112 lets two parsers read differently is an error, and nothing is repaired.
+// Limits are checked while parsing, so that memory is bounded before a request is complete. One
+// parser serves one connection, request after request; it holds no memory between requests
+// (release()).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace greenwsgi::http {
+
+struct Header {
+  std::string_view name;   // As sent.
+  std::string_view value;  // Without the optional white space around it.
+};
+
+/// All views point into the parser and stay valid until its next request begins or release().
+struct RequestHead {
+  std::string_view method;
+  std::string_view target;     // As sent.
+  std::string_view path;       // Of the target, still percent-encoded; "*" for OPTIONS *.
+  std::string_view query;      // Behind the first '?', without it.
+  std::string_view authority;  // Of an absolute-form target, else empty.
+  std::span<const Header> headers;
+  std::int64_t content_length = -1;  // -1: the request had no such field.
+  std::uint8_t version_minor = 1;    // HTTP/1.0 or HTTP/1.1.
+  bool chunked = false;
+  bool keep_alive = true;        // What the client wants (RFC 9112, 9.3).
+  bool expect_continue = false;  // Expect: 100-continue on an HTTP/1.1 request with a body.
+};
+
+struct RequestLimits {
+  std::size_t request_line_bytes = 8 * 1024;  // More: 414.
+  std::size_t header_count = 100;             // More: 431.
+  std::size_t header_bytes = 32 * 1024;       // All names and values together; more: 431.
+  std::uint64_t body_bytes = 1024ull * 1024 * 1024;  // More: 413. 0: no limit.
+  bool drop_underscore_names = true;  // `_` in a header name: X_Y and X-Y would be one CGI variable.
+};
+
+class RequestParser {
+ public:
+  enum class Event : std::uint8_t {
+    need_more,  // All of the input was consumed and nothing is complete.
+    head,       // head() is complete. A body, or end, follows.
+    body,       // `body` is the next piece of the body: a part of the input, not a copy.
+    end,        // The request is complete; what follows in the input is the next one.
+    error,      // See status(); the connection cannot be used any further.
+  };
+  struct Step {
+    Event event;
+    std::size_t consumed;  // Of the input.
+    std::span<const std::byte> body{};
+  };
+
+  /// Borrows `limits`.
+  explicit RequestParser(const RequestLimits& limits);
+  RequestParser(const RequestParser&) = delete;
+  RequestParser& operator=(const RequestParser&) = delete;
+  ~RequestParser();
+
+  /// Parses until the next event. After `end` the next call begins a new request; empty lines
+  /// before a request line are skipped (RFC 9112, 2.2), a bounded number of them.
+  Step next(std::span<const std::byte> input);
+
+  const RequestHead& head() const;
+  /// Has the request in progress begun, that is: sent a byte?
+  bool in_request() const;
+  /// After an error: the status to answer with (400, 413, 414, 431, 501, 505) and why, for the log.
+  int status() const;
+  std::string_view reason() const;
+  /// The views of head() are not needed any more: gives their memory back. The body of the request
+  /// may still be going on.
+  void release_head();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;  // Null between requests.
+  const RequestLimits& limits_;
+};
+
+/// RFC 9110, 5.6.2.
+bool is_token(std::string_view text);
+/// RFC 9110, 5.5, obsolete text allowed: no control characters but HTAB, so nothing that could end
+/// the field.
+bool is_field_value(std::string_view text);
+
+}  // namespace greenwsgi::http

@@ -1,0 +1,64 @@
+// runtime.hpp - Python on fibers: what the other Python rooms need to know of it.
+//
+// A Runtime is one OS thread's hub and scheduler, made when the thread first uses green threads. A
+// green is a fiber that has Python state of its own (its frames, exceptions, context, recursion
+// depth, thread identity: green_state.hpp); the root fiber is the thread's own Python state. All
+// greens of a thread share its one PyThreadState. Everything here needs the GIL.
+#pragma once
+
+#include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/ref.hpp"
+
+namespace greenwsgi::py {
+
+class GreenState;
+
+/// The calling thread's scheduler with Python's hooks in it; made at the first call. nullptr: a
+/// Python error is set (RuntimeError that names the remedy).
+Scheduler* ensure_scheduler();
+/// The same, or nullptr without an error when this thread has none.
+Scheduler* scheduler_or_null();
+
+/// May the code that runs now wait cooperatively? True on a green or on the root fiber of a thread
+/// that has a runtime; false on other threads, on the hub's own stack, in a subinterpreter, and
+/// after the runtime has been shut down. A few nanoseconds: hooks ask it first.
+bool can_park();
+
+/// The green object of the running fiber (type green.Green), made on demand; main's too. Empty: a
+/// Python error is set.
+Ref current_green();
+/// The number that get_ident() shows: the native one on the root fiber.
+unsigned long current_ident();
+
+/// To be called after every wait that may have been interrupted (io:: gave ECANCELED, or after
+/// park()): raises what was thrown at this green, or runs pending signal handlers on the root
+/// fiber. True: a Python error is set, give up. False: the interrupt was not for an exception, wait
+/// again for what is left.
+bool raise_if_interrupted();
+
+/// Sets the Python exception for an errno of io: OSError (its subclass), TimeoutError for
+/// ETIMEDOUT. Always returns nullptr.
+PyObject* set_os_error(Errno error);
+
+/// Makes the running plain fiber a green for the time of a C++ scope: code inside may run Python
+/// and park. `context`: a contextvars.Context to run in, borrowed; nullptr: an empty one. The
+/// scheduler's hub stack is where it comes from and where it goes; no Python error may be set at
+/// the end.
+class GreenScope {
+ public:
+  explicit GreenScope(PyObject* context);
+  GreenScope(const GreenScope&) = delete;
+  GreenScope& operator=(const GreenScope&) = delete;
+  ~GreenScope();
+};
+
+/// A copy of the running green's context, as spawn makes it; empty and no error set when that
+/// context is empty, which GreenScope(nullptr) does as well.
+Ref copy_context();
+
+/// Reports the current Python exception of code that nobody waits for: traceback to the error log,
+/// through sys.unraisablehook's conventions; KeyboardInterrupt and SystemExit go to the main green
+/// instead. Clears it. `where`: borrowed, what was running.
+void report_exception(const char* what, PyObject* where);
+
+}  // namespace greenwsgi::py
