@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <span>
@@ -27,8 +28,8 @@ class Scheduler;
 /// What a parked fiber waits for. Lives on its stack.
 struct Wait {
   const char* what;  // For people: "recv", "sleep", "lock".
-  /// Ends the wait early: unparks the fiber now or, when the kernel must let go first, later. Called
-  /// at most when the fiber is parked. nullptr: this wait cannot be ended early.
+  /// Ends the wait early: unparks the fiber now or, when the kernel must let go first, later.
+  /// Called at most when the fiber is parked. nullptr: this wait cannot be ended early.
   void (*cancel)(Wait&) noexcept = nullptr;
 };
 
@@ -89,13 +90,15 @@ class Fiber : public ListNode {
 struct SchedulerHooks {
   void (*leave)(void* local) noexcept = nullptr;  // The fiber with this `local` stops running.
   void (*enter)(void* local) noexcept = nullptr;  // It runs (again).
-  void (*before_wait)() noexcept = nullptr;  // The hub is about to sleep: let go of the GIL.
+  void (*before_wait)() noexcept = nullptr;       // The hub is about to sleep: let go of the GIL.
   void (*after_wait)() noexcept = nullptr;
   void (*each_turn)() noexcept = nullptr;  // Once a turn of the hub, which may not have slept.
 };
 
 class Scheduler {
  public:
+  static constexpr std::size_t kBodyBytes = 64;
+
   /// Adopts the calling thread: its stack becomes the root fiber, which is running.
   explicit Scheduler(Hub& hub, std::size_t stack_bytes = StackPool::kDefaultBytes);
   Scheduler(const Scheduler&) = delete;
@@ -116,7 +119,7 @@ class Scheduler {
   /// A new fiber, ready to run body(argument); ENOMEM when there is no stack for it. It is gone
   /// when its body returns.
   Result<Fiber*> spawn(void (*body)(void*), void* argument);
-  /// The same for any callable of up to 256 bytes, which is moved onto the fiber's own stack.
+  /// The same for any callable of up to kBodyBytes, which is moved onto the fiber's own stack.
   template <class Body>
   Result<Fiber*> spawn(Body body);
 
@@ -147,17 +150,11 @@ class Scheduler {
   /// instead of at its turn; comes back when it parks or ends.
   void run_now(Fiber& fiber);
 
-  /// Calls `visit(Fiber&)` for every fiber alive, the root first.
-  template <class Visit>
-  void for_each_fiber(Visit visit);
-
   /// The calling thread is gone from this scheduler's point of view (after fork(2), in the child):
   /// forgets its fibers without running or freeing them.
   void abandon();
 
  private:
-  struct Switch;
-  friend struct Switch;
   [[noreturn]] void loop();
   void turn();
   void switch_to(Fiber& fiber);
@@ -179,18 +176,19 @@ class Scheduler {
   std::atomic<Message*> messages_{nullptr};
   Stack loop_stack_;
   Scheduler* previous_current_;
-  std::vector<Fiber*> fibers_;
   Fiber root_;
 };
 
 template <class Body>
 Result<Fiber*> Scheduler::spawn(Body body) {
-  static_assert(sizeof(Body) <= 256);
+  static_assert(sizeof(Body) <= kBodyBytes);
+  static_assert(alignof(Body) <= 16);
   static_assert(std::is_nothrow_move_constructible_v<Body>);
   Result<Fiber*> made = make_fiber();
   if (!made.ok()) return made;
   Fiber& fiber = **made;
-  void* room = reinterpret_cast<std::byte*>(&fiber) - 256;  // Below the Fiber, above its frames.
+  void* room =
+      reinterpret_cast<std::byte*>(&fiber) - kBodyBytes;  // Below the Fiber, above its frames.
   fiber.argument_ = new (room) Body(std::move(body));
   fiber.body_ = [](void* argument) {
     Body own = std::move(*static_cast<Body*>(argument));

@@ -53,8 +53,8 @@ class StackPool {
   std::size_t stack_bytes_;
   std::size_t in_use_ = 0;
   std::vector<std::byte*> slabs_;
-  std::vector<Stack> free_;      // Last in, first out: the warmest stack next.
-  std::size_t trimmed_ = 0;      // The first so many of free_ hold no memory.
+  std::vector<Stack> free_;  // Last in, first out: the warmest stack next.
+  std::size_t trimmed_ = 0;  // The first so many of free_ hold no memory.
 };
 
 }  // namespace greenwsgi

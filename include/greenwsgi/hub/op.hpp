@@ -46,14 +46,14 @@ struct Op : ListNode {
   std::int32_t result{};  // Bytes, descriptor or events; a negative errno on failure.
   std::span<std::byte> buffer{};
   union {
-    std::int64_t offset = -1;            // read, write
-    const sockaddr* address;             // connect
-    msghdr* message;                     // sendmsg
-    short events;                        // poll
-    void (*work)(Op&) noexcept;          // offload
+    std::int64_t offset = -1;    // read, write
+    const sockaddr* address;     // connect
+    msghdr* message;             // sendmsg
+    short events;                // poll
+    void (*work)(Op&) noexcept;  // offload
   };
-  std::uint32_t address_bytes = 0;       // connect
-  std::uint32_t hub_word = 0;            // The hub's own.
+  std::uint32_t address_bytes = 0;          // connect
+  std::uint32_t hub_word = 0;               // The hub's own.
   void (*on_done)(Op&) noexcept = nullptr;  // Runs inside Hub::dispatch(), never inside submit().
 };
 

@@ -3,9 +3,9 @@
 //
 // Every function here may switch fibers, must run on a fiber of the calling thread's scheduler, and
 // fails with ETIMEDOUT when its deadline passed first and with ECANCELED when the fiber was
-// interrupted (Scheduler::interrupt), besides the errors of the man page. Whatever moved before
-// that is reported, not lost. The O_NONBLOCK flag of a descriptor neither matters nor changes,
-// except where a comment says so.
+// interrupted (Scheduler::interrupt), besides the errors of the man page; the interrupt stays
+// pending until Scheduler::take_interrupt(). Whatever moved before that is reported, not lost. The
+// O_NONBLOCK flag of a descriptor neither matters nor changes, except where a comment says so.
 #pragma once
 
 #include <sys/socket.h>
@@ -28,7 +28,10 @@ Status connect(int fd, const sockaddr* address, socklen_t bytes, Instant deadlin
 Result<std::size_t> recv(int fd, Bytes into, int flags = 0, Instant deadline = kNever);
 /// Bytes sent, perhaps fewer than given. Never raises SIGPIPE.
 Result<std::size_t> send(int fd, ConstBytes from, int flags = 0, Instant deadline = kNever);
-Result<std::size_t> sendmsg(int fd, const msghdr& message, int flags = 0, Instant deadline = kNever);
+Result<std::size_t> sendmsg(int fd,
+                            const msghdr& message,
+                            int flags = 0,
+                            Instant deadline = kNever);
 /// Sends all of `parts`, which it may change. `progress`: the longest pause without a byte sent.
 /// On failure an unknown prefix has been sent.
 Status send_all(int fd, std::span<iovec> parts, Duration progress = Duration::max());

@@ -1,0 +1,298 @@
+// The switch, and the hub's turn. The only file of the project that includes Boost.Context.
+//
+// Who runs where: a fiber leaves by jumping to the hub's stack (leave_to_loop), which runs the next
+// ready fiber (switch_to) or, when all had their turn, the hub (turn). A finished fiber's stack is
+// given back from the hub's stack, never from its own.
+#include "greenwsgi/fiber/fiber.hpp"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <boost/context/detail/fcontext.hpp>
+
+#ifdef GREENWSGI_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace greenwsgi {
+
+namespace context = boost::context::detail;
+
+namespace {
+
+constexpr std::size_t kPageBytes = 4096;
+
+// A fiber never changes threads, so a compiler that keeps this address in a register across a
+// switch does no harm.
+thread_local Scheduler* this_scheduler = nullptr;
+
+std::atomic<std::uint64_t> last_number{0};
+
+// The C++ runtime lists the exceptions being handled per thread, and a switch inside a catch block
+// (an extension module that calls Python from one is enough) would leave one fiber's exception in
+// another's list. So each fiber takes its own list along; the hub's stack has none.
+Fiber::ExceptionState& exception_state() {
+  return *reinterpret_cast<Fiber::ExceptionState*>(abi::__cxa_get_globals());
+}
+
+}  // namespace
+
+#ifdef GREENWSGI_ASAN
+// AddressSanitizer must know on which stack the thread stands; it hands out a fake stack for each.
+#define GW_ASAN_START(save, bottom, bytes) __sanitizer_start_switch_fiber(save, bottom, bytes)
+#define GW_ASAN_FINISH(restore) __sanitizer_finish_switch_fiber(restore, nullptr, nullptr)
+#else
+#define GW_ASAN_START(save, bottom, bytes) void(0)
+#define GW_ASAN_FINISH(restore) void(0)
+#endif
+
+// --- Fiber
+
+Fiber::Fiber(Scheduler& scheduler, Stack stack)
+    : scheduler_(scheduler),
+      stack_(stack),
+      number_(last_number.fetch_add(1, std::memory_order_relaxed) + 1) {}
+
+const Wait& Fiber::wait() const {
+  GW_ASSERT(wait_ != nullptr);
+  return *wait_;
+}
+
+std::span<std::byte> Fiber::reserve() const {
+  if (is_root()) return {};
+  return {stack_.top() - StackPool::kReserveBytes, StackPool::kReserveBytes};
+}
+
+std::byte* Fiber::stack_limit() const {
+  return is_root() ? nullptr : stack_.base + kPageBytes;
+}
+
+// --- Scheduler: construction
+
+Scheduler::Scheduler(Hub& hub, std::size_t stack_bytes)
+    : hub_(hub),
+      stacks_(stack_bytes),
+      running_(&root_),
+      previous_current_(this_scheduler),
+      root_(*this, Stack{}) {
+  root_.state_ = Fiber::State::running;
+  Result<Stack> stack = stacks_.take();
+  GW_ASSERT(stack.ok());  // The first stack of a thread: without it there is nothing to run.
+  loop_stack_ = *stack;
+  loop_context_ =
+      context::make_fcontext(loop_stack_.top(), loop_stack_.bytes, [](context::transfer_t from) {
+        GW_ASAN_FINISH(nullptr);
+        auto& self = *static_cast<Scheduler*>(from.data);
+        self.running_->context_ = from.fctx;
+        self.running_ = nullptr;
+        self.loop();
+      });
+  this_scheduler = this;
+}
+
+Scheduler::~Scheduler() {
+  GW_ASSERT(this_scheduler == this);
+  GW_ASSERT(running_ == &root_);
+  GW_ASSERT(alive_ == 0);
+  stacks_.give_back(loop_stack_);
+  this_scheduler = previous_current_;
+}
+
+Scheduler* Scheduler::current() {
+  return this_scheduler;
+}
+
+void Scheduler::abandon() {
+  GW_ASSERT(this_scheduler == this);
+  this_scheduler = nullptr;
+}
+
+// --- Scheduler: the life of a fiber
+
+Result<Fiber*> Scheduler::make_fiber() {
+  const Result<Stack> stack = stacks_.take();
+  if (!stack.ok()) return stack.error();
+  std::byte* top = (*stack).top() - StackPool::kReserveBytes;
+  constexpr std::size_t room = (sizeof(Fiber) + 15) / 16 * 16;
+  auto* fiber = new (top - room) Fiber(*this, *stack);
+  std::byte* start = top - room - kBodyBytes;
+  const auto bytes = static_cast<std::size_t>(start - (*stack).base);
+  fiber->context_ = context::make_fcontext(start, bytes, [](context::transfer_t from) {
+    GW_ASAN_FINISH(nullptr);
+    auto& self = *static_cast<Fiber*>(from.data);
+    Scheduler& scheduler = self.scheduler_;
+    scheduler.loop_context_ = from.fctx;
+    self.body_(self.argument_);
+    self.state_ = Fiber::State::done;
+    scheduler.leave_to_loop(self);
+    GW_ASSERT(!"a finished fiber was resumed");
+  });
+  alive_ += 1;
+  ready_.push_back(*fiber);
+  return fiber;
+}
+
+Result<Fiber*> Scheduler::spawn(void (*body)(void*), void* argument) {
+  Result<Fiber*> made = make_fiber();
+  if (!made.ok()) return made;
+  (*made)->body_ = body;
+  (*made)->argument_ = argument;
+  return made;
+}
+
+void Scheduler::release(Fiber& fiber) {
+  const Stack stack = fiber.stack_;
+  fiber.~Fiber();
+  stacks_.give_back(stack);
+  alive_ -= 1;
+  if (alive_ == 0 && run_waiter_ != nullptr) unpark(*std::exchange(run_waiter_, nullptr));
+}
+
+// --- Scheduler: switching
+
+void Scheduler::leave_to_loop(Fiber& self) {
+  if (self.local != nullptr && hooks_.leave != nullptr) hooks_.leave(self.local);
+  self.exceptions_ = exception_state();
+  exception_state() = {};
+#ifdef GREENWSGI_ASAN
+  const bool last_time = self.state_ == Fiber::State::done;
+  GW_ASAN_START(last_time ? nullptr : &self.fake_stack_, loop_stack_.base, loop_stack_.bytes);
+#endif
+  loop_context_ = context::jump_fcontext(loop_context_, this).fctx;
+  GW_ASAN_FINISH(self.fake_stack_);
+  GW_ASSERT(running_ == &self);
+  exception_state() = self.exceptions_;
+  if (self.local != nullptr && hooks_.enter != nullptr) hooks_.enter(self.local);
+}
+
+// From the hub's stack into `fiber`, until it leaves.
+void Scheduler::switch_to(Fiber& fiber) {
+  GW_ASSERT(running_ == nullptr);
+  GW_ASSERT(fiber.state_ == Fiber::State::ready);
+  fiber.state_ = Fiber::State::running;
+  running_ = &fiber;
+#ifdef GREENWSGI_ASAN
+  void* loop_fake_stack = nullptr;
+  const bool root = fiber.is_root();
+  // The thread's own stack is unknown to us: ASan is told its bounds by the pthread attributes.
+  static thread_local std::pair<const void*, std::size_t> thread_stack = [] {
+    pthread_attr_t attributes;
+    void* base = nullptr;
+    std::size_t bytes = 0;
+    GW_ASSERT(pthread_getattr_np(pthread_self(), &attributes) == 0);
+    pthread_attr_getstack(&attributes, &base, &bytes);
+    pthread_attr_destroy(&attributes);
+    return std::pair<const void*, std::size_t>{base, bytes};
+  }();
+  GW_ASAN_START(&loop_fake_stack, root ? thread_stack.first : fiber.stack_.base,
+                root ? thread_stack.second : fiber.stack_.bytes);
+#endif
+  const context::transfer_t back = context::jump_fcontext(fiber.context_, &fiber);
+  GW_ASAN_FINISH(loop_fake_stack);
+  fiber.context_ = back.fctx;
+  running_ = nullptr;
+  if (fiber.state_ == Fiber::State::done) release(fiber);
+}
+
+void Scheduler::run_now(Fiber& fiber) {
+  GW_ASSERT(running_ == nullptr);
+  fiber.unlink();
+  switch_to(fiber);
+}
+
+void Scheduler::park(Wait& wait) {
+  GW_ASSERT(running_ != nullptr);
+  Fiber& self = *running_;
+  self.wait_ = &wait;
+  self.state_ = Fiber::State::parked;
+  if (self.interrupted_ && wait.cancel != nullptr) wait.cancel(wait);
+  leave_to_loop(self);
+  self.wait_ = nullptr;
+}
+
+void Scheduler::unpark(Fiber& fiber) {
+  GW_ASSERT(fiber.state_ == Fiber::State::parked);
+  fiber.state_ = Fiber::State::ready;
+  ready_.push_back(fiber);
+}
+
+void Scheduler::yield() {
+  GW_ASSERT(running_ != nullptr);
+  Fiber& self = *running_;
+  self.state_ = Fiber::State::ready;
+  ready_.push_back(self);
+  leave_to_loop(self);
+}
+
+void Scheduler::run() {
+  GW_ASSERT(running_ == &root_);
+  GW_ASSERT(run_waiter_ == nullptr);
+  if (alive_ == 0) return;
+  run_waiter_ = &root_;
+  Wait wait{"the other fibers"};
+  park(wait);
+}
+
+void Scheduler::interrupt(Fiber& fiber) {
+  GW_ASSERT(fiber.state_ != Fiber::State::done);
+  fiber.interrupted_ = true;
+  if (fiber.state_ != Fiber::State::parked) return;
+  Wait& wait = const_cast<Wait&>(*fiber.wait_);
+  if (wait.cancel != nullptr) wait.cancel(wait);
+}
+
+bool Scheduler::take_interrupt() {
+  GW_ASSERT(running_ != nullptr);
+  return std::exchange(running_->interrupted_, false);
+}
+
+// --- Scheduler: the hub's turn
+
+void Scheduler::loop() {
+  for (;;) turn();
+}
+
+// Every fiber that is ready runs once, then the hub is asked: neither can starve the other.
+void Scheduler::turn() {
+  turn_.splice_back(ready_);
+  while (!turn_.empty()) switch_to(turn_.pop_front());
+  if (hooks_.each_turn != nullptr) hooks_.each_turn();
+
+  Instant until = ready_.empty() ? timers_.next() : Instant::min();
+  if (messages_.load(std::memory_order_relaxed) != nullptr) until = Instant::min();
+  const bool sleeps = until != Instant::min();
+  if (sleeps && hooks_.before_wait != nullptr) hooks_.before_wait();
+  hub_.wait(until);
+  if (sleeps && hooks_.after_wait != nullptr) hooks_.after_wait();
+  run_messages();
+  hub_.dispatch();
+  if (timers_.next() != kNever) timers_.fire(hub_.now());
+}
+
+void Scheduler::post(Message& message) {
+  Message* first = messages_.load(std::memory_order_relaxed);
+  do {
+    message.next = first;
+  } while (!messages_.compare_exchange_weak(first, &message, std::memory_order_release,
+                                            std::memory_order_relaxed));
+  hub_.wake();
+}
+
+void Scheduler::run_messages() {
+  if (messages_.load(std::memory_order_relaxed) == nullptr) return;
+  Message* newest = messages_.exchange(nullptr, std::memory_order_acquire);
+  Message* oldest = nullptr;  // They were pushed in front: turn them round.
+  while (newest != nullptr) {
+    Message* next = std::exchange(newest->next, oldest);
+    oldest = std::exchange(newest, next);
+  }
+  while (oldest != nullptr) {
+    Message& message = *std::exchange(oldest, oldest->next);
+    message.run(message);  // The sender may free it now.
+  }
+}
+
+}  // namespace greenwsgi

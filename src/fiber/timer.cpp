@@ -1,0 +1,88 @@
+#include "greenwsgi/fiber/timer.hpp"
+
+#include <algorithm>
+
+#include "greenwsgi/base/assert.hpp"
+
+namespace greenwsgi {
+
+namespace {
+constexpr std::size_t kChildren = 4;
+}
+
+Timer::~Timer() {
+  GW_ASSERT(!pending());
+}
+
+TimerQueue::~TimerQueue() {
+  GW_ASSERT(heap_.empty());
+}
+
+void TimerQueue::start(Timer& timer, Instant when) {
+  if (timer.pending()) stop(timer);
+  if (when == kNever) return;
+  GW_ASSERT(heap_.size() < Timer::kNowhere);
+  const Entry entry{when, sequence_++, &timer};
+  heap_.push_back(entry);
+  sift_up(heap_.size() - 1, entry);
+}
+
+void TimerQueue::stop(Timer& timer) {
+  if (!timer.pending()) return;
+  const std::size_t place = timer.place_;
+  GW_ASSERT(heap_[place].timer == &timer);
+  timer.place_ = Timer::kNowhere;
+  const Entry last = heap_.back();
+  heap_.pop_back();
+  if (place == heap_.size()) return;
+  if (place > 0 && last.before(heap_[(place - 1) / kChildren])) {
+    sift_up(place, last);
+  } else {
+    sift_down(place, last);
+  }
+}
+
+void TimerQueue::fire(Instant now) {
+  // A timer started by a callback belongs to the next call, or a callback that starts its own timer
+  // in the past would never let go.
+  const std::uint64_t started_before = sequence_;
+  while (!heap_.empty() && heap_.front().when <= now) {
+    if (heap_.front().sequence >= started_before) break;
+    Timer& timer = *heap_.front().timer;
+    stop(timer);
+    timer.on_time_(timer);
+  }
+}
+
+void TimerQueue::put(std::size_t place, const Entry& entry) {
+  heap_[place] = entry;
+  entry.timer->place_ = static_cast<std::uint32_t>(place);
+}
+
+void TimerQueue::sift_up(std::size_t place, const Entry& entry) {
+  while (place > 0) {
+    const std::size_t parent = (place - 1) / kChildren;
+    if (!entry.before(heap_[parent])) break;
+    put(place, heap_[parent]);
+    place = parent;
+  }
+  put(place, entry);
+}
+
+void TimerQueue::sift_down(std::size_t place, const Entry& entry) {
+  for (;;) {
+    const std::size_t first = place * kChildren + 1;
+    if (first >= heap_.size()) break;
+    std::size_t least = first;
+    const std::size_t end = std::min(first + kChildren, heap_.size());
+    for (std::size_t child = first + 1; child < end; child++) {
+      if (heap_[child].before(heap_[least])) least = child;
+    }
+    if (!heap_[least].before(entry)) break;
+    put(place, heap_[least]);
+    place = least;
+  }
+  put(place, entry);
+}
+
+}  // namespace greenwsgi

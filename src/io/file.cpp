@@ -1,0 +1,126 @@
+// Files, and from files to sockets. What is in the page cache is read directly; what is not waits
+// in the hub (io_uring's or the pool's threads), so that a slow disk stops one fiber, not the
+// thread.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "src/io/await.hpp"
+
+namespace greenwsgi::io {
+
+namespace {
+
+constexpr std::size_t kSendFileStep = 512 * 1024;  // What one look into the page cache covers.
+constexpr std::size_t kReadAheadBytes = 64 * 1024;
+
+Result<std::size_t> await_transfer(
+    Op::Kind kind, const char* what, int fd, Bytes buffer, std::int64_t offset, Instant deadline) {
+  for (;;) {
+    AwaitedOp op;
+    op.kind = kind;
+    op.fd = fd;
+    op.buffer = buffer;
+    op.offset = offset;
+    const std::int32_t result = await_done(op, what, deadline);
+    if (result >= 0) return static_cast<std::size_t>(result);
+    if (result != -EAGAIN && result != -EINTR) return Errno{-result};
+  }
+}
+
+bool cached(int file_fd, std::int64_t offset) {
+  std::byte one;
+  iovec part{&one, 1};
+  // Anything but EAGAIN, also "not supported", is for sendfile itself to report.
+  return ::preadv2(file_fd, &part, 1, offset, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+}
+
+// Brings [offset, offset + count) of the file into the page cache.
+Status read_ahead(int file_fd, std::int64_t offset, std::size_t count) {
+  const auto scratch = std::make_unique<std::byte[]>(kReadAheadBytes);
+  while (count > 0) {
+    const Result<std::size_t> got =
+        await_transfer(Op::Kind::read, "read", file_fd,
+                       {scratch.get(), std::min(count, kReadAheadBytes)}, offset, kNever);
+    if (!got.ok()) return got.error();
+    if (*got == 0) break;
+    offset += static_cast<std::int64_t>(*got);
+    count -= *got;
+  }
+  return Done{};
+}
+
+// sendfile(2) has no MSG_DONTWAIT: the descriptor itself must be non-blocking meanwhile.
+class NonBlocking {
+ public:
+  explicit NonBlocking(int fd) : fd_(fd), flags_(::fcntl(fd, F_GETFL)) {
+    if (flags_ >= 0 && (flags_ & O_NONBLOCK) == 0) ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
+  }
+  ~NonBlocking() {
+    if (flags_ >= 0 && (flags_ & O_NONBLOCK) == 0) ::fcntl(fd_, F_SETFL, flags_);
+  }
+  NonBlocking(const NonBlocking&) = delete;
+  NonBlocking& operator=(const NonBlocking&) = delete;
+
+ private:
+  int fd_;
+  int flags_;
+};
+
+}  // namespace
+
+Result<std::size_t> read(int fd, Bytes into, std::int64_t offset, Instant deadline) {
+  iovec part{into.data(), into.size()};
+  const ssize_t got = ::preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+  if (got >= 0) return static_cast<std::size_t>(got);
+  // EOPNOTSUPP: a file whose driver cannot promise not to block. EINVAL and the others come again.
+  return await_transfer(Op::Kind::read, "read", fd, into, offset, deadline);
+}
+
+Result<std::size_t> write(int fd, ConstBytes from, std::int64_t offset, Instant deadline) {
+  return await_transfer(Op::Kind::write, "write", fd,
+                        {const_cast<std::byte*>(from.data()), from.size()}, offset, deadline);
+}
+
+Result<std::size_t> send_file(
+    int fd, int file_fd, std::int64_t offset, std::size_t count, Duration progress) {
+  const NonBlocking guard(fd);
+  std::size_t sent = 0;
+  while (sent < count) {
+    const std::size_t step = std::min(count - sent, kSendFileStep);
+    const auto at = offset + static_cast<std::int64_t>(sent);
+    if (!cached(file_fd, at) || !cached(file_fd, at + static_cast<std::int64_t>(step) - 1)) {
+      if (const Status ready = read_ahead(file_fd, at, step); !ready.ok()) return ready.error();
+    }
+    off_t place = at;
+    const ssize_t moved = ::sendfile(fd, file_fd, &place, step);
+    if (moved == 0) break;
+    if (moved > 0) {
+      sent += static_cast<std::size_t>(moved);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == ENOSYS) return Errno{EINVAL};
+    if (errno != EAGAIN) return Errno{errno};
+    const Result<short> writable = poll(fd, POLLOUT, deadline_of(progress));
+    if (!writable.ok()) return writable.error();
+  }
+  return sent;
+}
+
+Status close(int fd) {
+  AwaitedOp op;
+  op.kind = Op::Kind::close;
+  op.fd = fd;
+  const std::int32_t result = await_done(op, "close", kNever);
+  if (result < 0) return Errno{-result};
+  return Done{};
+}
+
+}  // namespace greenwsgi::io
