@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "src/io/await.hpp"
 
@@ -13,6 +14,7 @@ namespace {
 struct SleepWait : Wait {
   Timer* timer;
   Fiber* fiber;
+  bool ended_early = false;
 };
 
 struct SleepTimer : Timer {
@@ -32,7 +34,6 @@ struct OffloadOp : Op {
   void* argument;
   Fiber* fiber;  // nullptr once it has given up.
   bool done = false;
-  bool timed_out = false;
 };
 
 void offload_done(Op& op) noexcept {
@@ -47,27 +48,30 @@ void offload_done(Op& op) noexcept {
 }
 
 struct OffloadWait : Wait {
-  OffloadOp* op;
+  OffloadOp* op;  // Not to be touched once given up: it may be gone.
+  bool given_up = false;
+  bool timed_out = false;
 };
 
 // The work may run for long: leave it behind, unless it has not even begun.
-void give_up(OffloadOp& op) {
-  if (op.done || op.fiber == nullptr) return;
-  Fiber& fiber = *std::exchange(op.fiber, nullptr);
-  fiber.scheduler().hub().cancel(op);
+void give_up(OffloadWait& wait) {
+  if (wait.given_up || wait.op->done) return;
+  wait.given_up = true;
+  Fiber& fiber = *std::exchange(wait.op->fiber, nullptr);
+  fiber.scheduler().hub().cancel(*wait.op);
   fiber.scheduler().unpark(fiber);
 }
 
 struct OffloadDeadline : Timer {
-  explicit OffloadDeadline(OffloadOp& offloaded)
-      : Timer(&OffloadDeadline::on_time), op(offloaded) {}
-  OffloadOp& op;
+  explicit OffloadDeadline(OffloadWait& waiting)
+      : Timer(&OffloadDeadline::on_time), wait(waiting) {}
+  OffloadWait& wait;
 
   static void on_time(Timer& timer) noexcept {
-    OffloadOp& op = static_cast<OffloadDeadline&>(timer).op;
-    if (op.done || op.fiber == nullptr) return;
-    op.timed_out = true;
-    give_up(op);
+    OffloadWait& wait = static_cast<OffloadDeadline&>(timer).wait;
+    if (wait.given_up || wait.op->done) return;
+    wait.timed_out = true;
+    give_up(wait);
   }
 };
 
@@ -96,6 +100,7 @@ Status sleep_until(Instant when) {
                   [](Wait& ended) noexcept {
                     auto& self = static_cast<SleepWait&>(ended);
                     if (!self.timer->pending()) return;
+                    self.ended_early = true;
                     self.fiber->scheduler().stop(*self.timer);
                     self.fiber->scheduler().unpark(*self.fiber);
                   }},
@@ -103,8 +108,7 @@ Status sleep_until(Instant when) {
                  scheduler.running()};
   scheduler.start(timer, when);
   scheduler.park(wait);
-  const bool woken_early = scheduler.now() < when;
-  if (woken_early) return Errno{ECANCELED};
+  if (wait.ended_early) return Errno{ECANCELED};
   return Done{};
 }
 
@@ -128,15 +132,15 @@ Status offload(void (*work)(void*) noexcept,
   op.on_done = offload_done;
   scheduler.hub().submit(op);
 
-  OffloadWait wait{{"a native thread",
-                    [](Wait& ended) noexcept { give_up(*static_cast<OffloadWait&>(ended).op); }},
-                   &op};
-  OffloadDeadline timer(op);
+  OffloadWait wait{
+      {"a native thread", [](Wait& ended) noexcept { give_up(static_cast<OffloadWait&>(ended)); }},
+      &op};
+  OffloadDeadline timer(wait);
   if (deadline != kNever) scheduler.start(timer, deadline);
   scheduler.park(wait);
   scheduler.stop(timer);
 
-  if (!op.done) return Errno{op.timed_out ? ETIMEDOUT : ECANCELED};
+  if (wait.given_up) return Errno{wait.timed_out ? ETIMEDOUT : ECANCELED};
   const std::int32_t result = op.result;
   delete &op;
   if (result < 0) return Errno{-result};
