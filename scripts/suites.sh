@@ -1,0 +1,150 @@
+# suites.sh - what ./dev test, lint, format, fuzz and sanitize run; a part of ./dev, not a program.
+#
+# A suite is a function suite_NAME. It may say that it cannot run here by `skip REASON`; every other
+# failure is one. Suites go on after a failure, and the table at the end says what happened.
+
+default_suites='project unit python epoll apps load wheel'
+
+run_suites() {
+  [ $# != 0 ] || set -- $default_suites
+  for suite; do
+    case " $default_suites lint sanitize fuzz " in
+      *" $suite "*) ;;
+      *) stop "there is no suite '$suite'; there are: $default_suites lint sanitize fuzz" ;;
+    esac
+  done
+  table='' failed=0
+  for suite; do
+    say "suite $suite"
+    began=$(date +%s)
+    skipped=$build/.skipped
+    rm -f "$skipped"
+    # A subshell of its own, not a condition: `set -e` must hold inside.
+    set +e
+    (set -e; "suite_$suite")
+    status=$?
+    set -e
+    result=passed
+    if [ -e "$skipped" ]; then
+      result="skipped: $(cat "$skipped")"
+    elif [ $status != 0 ]; then
+      result=FAILED
+      failed=1
+    fi
+    table="$table$(printf '%-10s %4d s  %s' "$suite" $(($(date +%s) - began)) "$result")
+"
+  done
+  printf '\n%s' "$table"
+  return $failed
+}
+
+skip() {
+  say "skipped: $*"
+  mkdir -p "$build"
+  echo "$*" >"$build/.skipped"
+  exit 0
+}
+
+# pytest_on DIRECTORY [options]: the package is the built one, never the source directory.
+pytest_on() {
+  "$venv/bin/python" -P -m pytest -q "$@"
+}
+
+suite_project() {
+  need test
+  "$venv/bin/python" scripts/check_project.py
+}
+
+suite_unit() {
+  build_all
+  meson test -C "$build" --suite unit --print-errorlogs --quiet
+}
+
+# Can the hub $1 run here? The reason it cannot is the runtime's own.
+hub_or_skip() {
+  GREENWSGI_HUB=$1 "$venv/bin/python" -P -c 'from green import _core; _core.hub_reason()' 2>"$build/.hub" ||
+    skip "hub $1: $(tail -n 1 "$build/.hub")"
+}
+
+suite_python() {
+  build_package
+  need test
+  hub_or_skip "${GREENWSGI_HUB:-uring}"
+  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/python
+}
+
+suite_epoll() {
+  build_package
+  need test
+  hub_or_skip epoll
+  GREENWSGI_HUB=epoll pytest_on tests/python
+}
+
+suite_apps() {
+  [ -d tests/apps ] || skip 'tests/apps does not exist'
+  build_package
+  need test
+  need apps
+  pytest_on tests/apps
+}
+
+suite_load() {
+  [ -d tests/load ] || skip 'tests/load does not exist'
+  build_package
+  need test
+  pytest_on tests/load
+}
+
+suite_wheel() {
+  need build
+  need test
+  "$venv/bin/python" scripts/check_wheel.py
+}
+
+suite_lint() { lint; }
+suite_sanitize() { sanitize; }
+suite_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
+
+cpp_files() { find include src tests bench -name '*.hpp' -o -name '*.cpp'; }
+
+lint() {
+  build_package
+  need test
+  need lint
+  cpp_files | xargs clang-format --dry-run -Werror
+  ruff format --check --quiet .
+  ruff check --quiet .
+  mypy
+  "$venv/bin/python" -P -m mypy.stubtest green._core --mypy-config-file pyproject.toml
+}
+
+format() {
+  need lint
+  cpp_files | xargs clang-format -i
+  ruff format --quiet .
+  ruff check --quiet --fix .
+}
+
+sanitize() {
+  need build
+  sanitized=$build-sanitized
+  [ -e "$sanitized/build.ninja" ] ||
+    run_quietly meson setup "$sanitized" -Dpython=false -Dtests=true -Db_lto=false \
+      --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+  ninja -C "$sanitized" --quiet
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    meson test -C "$sanitized" --suite unit --print-errorlogs --quiet --timeout-multiplier 4
+}
+
+can_fuzz() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address -x c++ - -o "$root/build/.fuzz" 2>/dev/null
+}
+
+fuzz() {
+  [ -e tests/fuzz/run ] || stop 'tests/fuzz/run does not exist'
+  need build
+  command -v clang++ >/dev/null || install clang
+  can_fuzz || install "libclang-rt-$(clang++ -dumpversion | cut -d . -f 1)-dev"
+  tests/fuzz/run "${1:-60}"
+}
