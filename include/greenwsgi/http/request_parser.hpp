@@ -12,6 +12,8 @@
 #include <span>
 #include <string_view>
 
+#include "greenwsgi/http/chunk_decoder.hpp"
+
 namespace greenwsgi::http {
 
 struct Header {
@@ -35,11 +37,12 @@ struct RequestHead {
 };
 
 struct RequestLimits {
-  std::size_t request_line_bytes = 8 * 1024;  // More: 414.
-  std::size_t header_count = 100;             // More: 431.
-  std::size_t header_bytes = 32 * 1024;       // All names and values together; more: 431.
+  std::size_t request_line_bytes = 8 * 1024;         // More: 414.
+  std::size_t header_count = 100;                    // More: 431.
+  std::size_t header_bytes = 32 * 1024;              // All header lines together; more: 431.
   std::uint64_t body_bytes = 1024ull * 1024 * 1024;  // More: 413. 0: no limit.
-  bool drop_underscore_names = true;  // `_` in a header name: X_Y and X-Y would be one CGI variable.
+  bool drop_underscore_names =
+      true;  // `_` in a header name: X_Y and X-Y would be one CGI variable.
 };
 
 class RequestParser {
@@ -69,18 +72,34 @@ class RequestParser {
 
   const RequestHead& head() const;
   /// Has the request in progress begun, that is: sent a byte?
-  bool in_request() const;
-  /// After an error: the status to answer with (400, 413, 414, 431, 501, 505) and why, for the log.
-  int status() const;
-  std::string_view reason() const;
+  bool in_request() const { return at_ != At::start && at_ != At::failed; }
+  /// After an error: the status to answer with (400, 413, 414, 417, 431, 501, 505) and why, for the
+  /// log.
+  int status() const { return status_; }
+  std::string_view reason() const { return reason_; }
   /// The views of head() are not needed any more: gives their memory back. The body of the request
   /// may still be going on.
   void release_head();
 
  private:
   struct State;
+  enum class At : std::uint8_t { start, head, sized_body, chunked_body, end, failed };
+
+  bool skip_empty_lines(std::span<const std::byte> input, std::size_t& used);
+  Step read_head(std::span<const std::byte> input, std::size_t used);
+  Step read_sized_body(std::span<const std::byte> input);
+  Step read_chunked_body(std::span<const std::byte> input);
+  Step refuse(int status, const char* reason, std::size_t used);
+
   std::unique_ptr<State> state_;  // Null between requests.
   const RequestLimits& limits_;
+  std::uint64_t sized_left_ = 0;
+  ChunkDecoder chunks_;
+  const char* reason_ = "";
+  int status_ = 0;
+  std::uint8_t empty_lines_ = 0;
+  bool after_cr_ = false;  // Of an empty line.
+  At at_ = At::start;
 };
 
 /// RFC 9110, 5.6.2.

@@ -52,9 +52,10 @@ class ResponseHead {
   /// What the caller gave, or -1.
   std::int64_t content_length() const { return content_length_; }
 
-  /// Completes the head: Date and Server unless the caller gave them, Content-Length or
-  /// Transfer-Encoding, Connection where it says something. `body_bytes`: the length of the whole
-  /// body when it is known without a Content-Length field, else -1.
+  /// Completes the head: Date and Server unless the caller gave them (`server` empty: no Server),
+  /// Content-Length or Transfer-Encoding, Connection where it says something. `body_bytes`: the
+  /// length of the whole body when it is known without a Content-Length field, else -1; a field
+  /// that the caller gave wins. To be called once.
   Framing end(const ResponseTo& request, std::int64_t body_bytes, std::string_view server);
   /// After end(): the bytes to send. Before: what has been gathered.
   const std::string& bytes() const { return bytes_; }
@@ -62,6 +63,10 @@ class ResponseHead {
   void clear();
 
  private:
+  Added add_content_length(std::string_view value);
+  void write_content_length(std::uint64_t bytes);
+  void write_field(std::string_view name, std::string_view value);
+
   std::string bytes_;
   std::int64_t content_length_ = -1;
   int code_ = 0;

@@ -1,0 +1,268 @@
+// head_reader.cpp - see head_reader.hpp.
+#include "head_reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "greenwsgi/base/assert.hpp"
+#include "message_fields.hpp"
+#include "request_line.hpp"
+
+namespace greenwsgi::http {
+
+// llhttp calls back for whole names and values, because it is given whole lines.
+struct LlhttpCallbacks {
+  static HeadReader& reader(llhttp_t* llhttp) { return *static_cast<HeadReader*>(llhttp->data); }
+
+  static int on_name(llhttp_t* llhttp, const char* at, std::size_t bytes) {
+    reader(llhttp).add_header({at, bytes});
+    return HPE_OK;
+  }
+  static int on_value(llhttp_t* llhttp, const char* at, std::size_t bytes) {
+    HeadReader& self = reader(llhttp);
+    if (self.header_size_ == 0) return HPE_USER;
+    self.headers_[self.header_size_ - 1].value = {at, bytes};
+    return HPE_OK;
+  }
+  /// Pauses, so that llhttp never comes to the body, which is not its business here.
+  static int on_complete(llhttp_t* llhttp) {
+    reader(llhttp).llhttp_complete_ = true;
+    return HPE_PAUSED;
+  }
+};
+
+namespace {
+
+constexpr llhttp_settings_t kSettings = {
+    .on_header_field = LlhttpCallbacks::on_name,
+    .on_header_value = LlhttpCallbacks::on_value,
+    .on_headers_complete = LlhttpCallbacks::on_complete,
+};
+
+/// The request line was checked before llhttp saw it: what is left for it to dislike is the method.
+/// Later versions know more methods; ours are those that all of them know.
+Refusal refusal_of(llhttp_errno_t error) {
+  switch (error) {
+    case HPE_INVALID_METHOD:
+    case HPE_INVALID_CONSTANT:   // RTSP's methods in a request of HTTP.
+    case HPE_PAUSED_H2_UPGRADE:  // PRI.
+      return {501, "the method is not implemented"};
+    case HPE_INVALID_URL:
+      return {400, "the request target is not valid"};
+    case HPE_INVALID_CONTENT_LENGTH:
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+      return {400, "Content-Length is not valid"};
+    case HPE_INVALID_TRANSFER_ENCODING:
+      return {400, "Transfer-Encoding is not valid"};
+    default:
+      return {400, "a header field is not valid"};
+  }
+}
+
+constexpr int kLastMethod = HTTP_SOURCE;
+
+std::string_view between(const char* begin, const char* end) {
+  return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+const char* skip_spaces(const char* at) {
+  while (is_space(*at)) ++at;
+  return at;
+}
+
+}  // namespace
+
+HeadReader::HeadReader(const RequestLimits& limits) : limits_(limits) {
+  restart();
+}
+
+void HeadReader::restart() {
+  llhttp_init(&llhttp_, HTTP_REQUEST, &kSettings);
+  llhttp_.data = this;
+  refusal_ = {};
+  size_ = 0;
+  scanned_ = 0;
+  line_begin_ = 0;
+  fields_begin_ = 0;
+  fed_ = 0;
+  field_lines_ = 0;
+  header_size_ = 0;
+  llhttp_complete_ = false;
+}
+
+HeadReader::Read HeadReader::read(std::span<const std::byte> input) {
+  std::size_t used = 0;
+  while (used < input.size()) {
+    if (size_ == capacity_) grow();
+    const std::size_t bytes = std::min(capacity_ - size_, input.size() - used);
+    append(input.subspan(used, bytes));
+    used += bytes;
+    const Progress progress = scan();
+    if (progress == Progress::need_more) continue;
+    // What was copied of the body goes back.
+    return {progress, used - (size_ - line_begin_)};
+  }
+  return {Progress::need_more, used};
+}
+
+void HeadReader::append(std::span<const std::byte> input) {
+  GW_ASSERT(input.size() <= capacity_ - size_);
+  std::memcpy(data_ + size_, input.data(), input.size());
+  size_ += input.size();
+}
+
+/// Moves the head, and the views with it. The limits bound how often.
+void HeadReader::grow() {
+  const std::size_t capacity = capacity_ * 2;
+  auto bigger = std::make_unique_for_overwrite<char[]>(capacity);
+  std::memcpy(bigger.get(), data_, size_);
+  const auto moved = [&](std::string_view view) {
+    return view.data() == nullptr
+               ? view
+               : std::string_view{bigger.get() + (view.data() - data_), view.size()};
+  };
+  for (Header& header : std::span(headers_, header_size_)) {
+    header = {moved(header.name), moved(header.value)};
+  }
+  heap_data_ = std::move(bigger);
+  data_ = heap_data_.get();
+  capacity_ = capacity;
+  if (fields_begin_ != 0) {
+    const Refusal refusal = parse_request_line({data_, fields_begin_ - 2}, head_);
+    GW_ASSERT(!refusal);
+  }
+}
+
+HeadReader::Progress HeadReader::scan() {
+  const char* const end = data_ + size_;
+  for (;;) {
+    if (scanned_ == line_begin_ && scanned_ < size_) {
+      if (const Refusal refusal = check_line_start(data_[scanned_])) return refuse(refusal);
+    }
+    const char* const at = find_control(data_ + scanned_, end);
+    scanned_ = static_cast<std::size_t>(at - data_);
+    if (const Refusal refusal = check_limits()) return refuse(refusal);
+    if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
+      const bool last = scanned_ == line_begin_;
+      if (const Refusal refusal = end_line(scanned_)) return refuse(refusal);
+      if (last) return finish();
+      continue;
+    }
+    const bool cut = at == end || (end - at == 1 && *at == '\r');
+    if (cut) break;
+    if (*at != '\t') return refuse({400, "a control character in the head"});
+    ++scanned_;
+  }
+  // Not to save work, but to refuse a line as soon as it is there.
+  if (const Refusal refusal = feed(line_begin_)) return refuse(refusal);
+  return Progress::need_more;
+}
+
+Refusal HeadReader::check_line_start(char first) const {
+  if (fields_begin_ == 0 || first == '\r') return {};
+  if (is_space(first)) return {400, "a header field is folded"};
+  if (field_lines_ == limits_.header_count) return {431, "there are too many header fields"};
+  return {};
+}
+
+Refusal HeadReader::check_limits() const {
+  if (fields_begin_ == 0) {
+    if (scanned_ > limits_.request_line_bytes) return {414, "the request line is too long"};
+  } else if (scanned_ - fields_begin_ > limits_.header_bytes) {
+    return {431, "the header fields are too long"};
+  }
+  return {};
+}
+
+/// A line ended in CRLF at `line_end`.
+Refusal HeadReader::end_line(std::size_t line_end) {
+  if (fields_begin_ == 0) {
+    if (const Refusal refusal = parse_request_line({data_, line_end}, head_)) return refusal;
+    fields_begin_ = line_end + 2;
+  } else {
+    ++field_lines_;
+  }
+  line_begin_ = line_end + 2;
+  scanned_ = line_begin_;
+  return {};
+}
+
+HeadReader::Progress HeadReader::finish() {
+  if (const Refusal refusal = feed(line_begin_)) return refuse(refusal);
+  if (!llhttp_complete_) return refuse({400, "the end of the head is in doubt"});
+  if (const Refusal refusal = check_fields()) return refuse(refusal);
+  head_.headers = {headers_, header_size_};
+  return Progress::complete;
+}
+
+/// Gives llhttp the whole lines in front of `end` that it has not seen.
+Refusal HeadReader::feed(std::size_t end) {
+  if (fed_ == end) return {};
+  const llhttp_errno_t error = llhttp_execute(&llhttp_, data_ + fed_, end - fed_);
+  fed_ = end;
+  if (llhttp_get_method(&llhttp_) > kLastMethod) return {501, "the method is not implemented"};
+  const bool paused = error == HPE_PAUSED && llhttp_complete_;
+  return error == HPE_OK || paused ? Refusal{} : refusal_of(error);
+}
+
+/// The fields that llhttp found must be the lines that the scan found, without a byte in between
+/// that is not part of "name: value CRLF".
+Refusal HeadReader::check_fields() {
+  MessageFields fields;
+  const char* cursor = data_ + fields_begin_;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < header_size_; ++i) {
+    Header field = headers_[i];
+    std::uint8_t name_classes = 0;
+    if (const Refusal refusal = check_field(field, cursor, name_classes)) return refusal;
+    if (limits_.drop_underscore_names && (name_classes & kUnderscore) != 0) continue;
+    if (const Refusal refusal = fields.take(field)) return refusal;
+    headers_[kept++] = field;
+  }
+  header_size_ = kept;
+  if (cursor + 2 != data_ + line_begin_) return {400, "the end of the header fields is in doubt"};
+  return fields.finish(limits_, head_);
+}
+
+Refusal HeadReader::check_field(Header& field,
+                                const char*& cursor,
+                                std::uint8_t& name_classes) const {
+  const char* const name_end = field.name.data() + field.name.size();
+  if (field.name.data() != cursor || field.name.empty() || *name_end != ':') {
+    return {400, "a header field is in doubt"};
+  }
+  name_classes = classes_of(field.name);
+  if ((name_classes & kNotToken) != 0) return {400, "a header field's name is not a token"};
+
+  const char* const value_begin = skip_spaces(name_end + 1);
+  const char* value_end = value_begin;
+  if (!field.value.empty()) value_end = field.value.data() + field.value.size();
+  if (value_end < value_begin) value_end = value_begin;  // llhttp's value was all white space.
+  const char* const line_end = skip_spaces(value_end);
+  if (*line_end != '\r') return {400, "a header field is in doubt"};
+  while (value_end > value_begin && is_space(value_end[-1])) --value_end;
+  field.value = between(value_begin, value_end);
+  cursor = line_end + 2;
+  return {};
+}
+
+void HeadReader::add_header(std::string_view name) {
+  if (header_size_ == header_capacity_) {
+    auto bigger = std::make_unique<Header[]>(header_capacity_ * 2);
+    std::copy_n(headers_, header_size_, bigger.get());
+    heap_headers_ = std::move(bigger);
+    headers_ = heap_headers_.get();
+    header_capacity_ *= 2;
+  }
+  headers_[header_size_++] = {name, {}};
+}
+
+/// What llhttp finds wrong in an earlier line comes first, so that the answer does not depend on
+/// how the bytes arrived.
+HeadReader::Progress HeadReader::refuse(Refusal refusal) {
+  const Refusal earlier = feed(line_begin_);
+  refusal_ = earlier ? earlier : refusal;
+  return Progress::refused;
+}
+
+}  // namespace greenwsgi::http
