@@ -48,6 +48,7 @@ Result<Stack> StackPool::take() {
   const Stack stack = free_.back();
   free_.pop_back();
   trimmed_ = std::min(trimmed_, free_.size());
+  unneeded_ = std::min(unneeded_, free_.size());
   in_use_ += 1;
   return stack;
 }
@@ -59,13 +60,17 @@ void StackPool::give_back(Stack stack) {
   free_.push_back(stack);
 }
 
-void StackPool::trim() {
-  for (; trimmed_ < free_.size(); trimmed_++) {
+std::size_t StackPool::trim(std::size_t stacks_max) {
+  const std::size_t begin = trimmed_;
+  const std::size_t end = std::min(unneeded_, trimmed_ + stacks_max);
+  for (; trimmed_ < end; trimmed_++) {
     const Stack& stack = free_[trimmed_];
     // The guard stays: MADV_DONTNEED leaves guard markers, and protected pages, as they are. A
     // failure means that the memory stays ours, which is where we were.
     ::madvise(stack.base + page_bytes(), stack.bytes - page_bytes(), MADV_DONTNEED);
   }
+  if (trimmed_ >= unneeded_) unneeded_ = free_.size();
+  return trimmed_ - begin;
 }
 
 bool StackPool::in_guard(const void* address) const {

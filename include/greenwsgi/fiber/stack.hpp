@@ -1,10 +1,10 @@
 // stack.hpp - memory for fibers to stand on.
 //
 // Stacks come in slabs of 64 from mmap, with a guard page below each, and are pooled; a stack's
-// pages cost memory only once touched, and are given back to the kernel when the pool has been idle
-// (trim()). One pool belongs to one thread. The top kReserveBytes of each stack are left to the
-// layer above (the Python room keeps a frame stack there), so that a shallow fiber's C frames and
-// that reserve share one resident page.
+// pages cost memory only once touched, and are given back to the kernel when it has not been used
+// for a while (trim()). One pool belongs to one thread. The top kReserveBytes of each stack are
+// left to the layer above (the Python room keeps a frame stack there), so that a shallow fiber's C
+// frames and that reserve share one resident page.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +41,9 @@ class StackPool {
   /// ENOMEM when no more can be mapped (memory, or vm.max_map_count on kernels before 6.13).
   Result<Stack> take();
   void give_back(Stack stack);
-  /// Gives the memory of unused stacks back to the kernel. About 2 us a stack: for idle times.
-  void trim();
+  /// Gives the memory of stacks that were not needed since the last call back to the kernel, of at
+  /// most `stacks_max` of them (2 to 5 us each). To be called now and then; how many it were.
+  std::size_t trim(std::size_t stacks_max);
 
   /// Is `address` in a guard page of this pool? Async-signal-safe.
   bool in_guard(const void* address) const;
@@ -53,8 +54,9 @@ class StackPool {
   std::size_t stack_bytes_;
   std::size_t in_use_ = 0;
   std::vector<std::byte*> slabs_;
-  std::vector<Stack> free_;  // Last in, first out: the warmest stack next.
-  std::size_t trimmed_ = 0;  // The first so many of free_ hold no memory.
+  std::vector<Stack> free_;   // Last in, first out: the warmest stack next.
+  std::size_t trimmed_ = 0;   // The first so many of free_ hold no memory.
+  std::size_t unneeded_ = 0;  // The first so many of free_ were not needed since trim().
 };
 
 }  // namespace greenwsgi

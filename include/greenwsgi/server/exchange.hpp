@@ -25,7 +25,7 @@ struct Endpoints {
 
 class Exchange {
  public:
-  explicit Exchange(Connection& connection) : connection_(connection) {}
+  explicit Exchange(Connection& connection);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -65,6 +65,7 @@ class Exchange {
   friend class Connection;
   Status send_pieces(std::span<iovec> pieces);
   Status send_body_piece(io::ConstBytes piece, std::string_view before);
+  void settle(int body_error);
 
   Connection& connection_;
   http::ResponseHead response_;

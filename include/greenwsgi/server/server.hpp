@@ -23,10 +23,10 @@ using std::chrono_literals::operator""s;
 
 struct Options {
   http::RequestLimits limits;
-  Duration header_timeout = 30s;      // From the first byte of a request to the end of its head.
-  Duration body_timeout = 30s;        // Between two pieces of a body that a handler waits for.
-  Duration keep_alive_timeout = 75s;  // Between two requests. 0: no keep-alive.
-  Duration write_timeout = 30s;       // Between two bytes that the peer takes.
+  Duration header_timeout = 30s;        // From the first byte of a request to the end of its head.
+  Duration body_timeout = 30s;          // Between two pieces of a body that a handler waits for.
+  Duration keep_alive_timeout = 75s;    // Between two requests. 0: no keep-alive.
+  Duration write_timeout = 30s;         // Between two bytes that the peer takes.
   std::size_t connections_max = 20000;  // More get 503 and a close.
   std::uint64_t requests_per_connection = 0;  // Then the connection is closed. 0: no limit.
   std::string server_header = "greenwsgi";
@@ -35,7 +35,7 @@ struct Options {
 /// A request that has been answered, for the access log. Views are valid during the call.
 struct AccessRecord {
   std::string_view remote_address;
-  std::string_view method, target;   // "-" when no head was read.
+  std::string_view method, target;       // "-" when no head was read.
   std::string_view referer, user_agent;  // "" when not sent.
   int version_minor;
   int status;                // 0: no head was sent.
@@ -74,11 +74,9 @@ class Server {
 
   const Statistics& statistics() const;
 
+  struct Impl;  // The room's own.
+
  private:
-  friend class Connection;
-  friend class Exchange;
-  friend class Listener;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

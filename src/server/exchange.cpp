@@ -1,0 +1,192 @@
+// The response's way out: one send for a head and its first piece, and framing kept to exactly.
+#include "greenwsgi/server/exchange.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "src/server/connection.hpp"
+
+namespace greenwsgi::server {
+
+namespace {
+
+// Responses up to this size are put together and leave in one send(2); longer ones are gathered by
+// sendmsg(2), which costs more than copying a little.
+constexpr std::size_t kCopyBytesMax = 8 * 1024;
+
+iovec part_of(std::string_view text) {
+  return {const_cast<char*>(text.data()), text.size()};
+}
+
+iovec part_of(io::ConstBytes bytes) {
+  return {const_cast<std::byte*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+Exchange::Exchange(Connection& connection) : connection_(connection) {
+  const http::RequestHead& head = connection.head();
+  to_.head = head.method == "HEAD";
+  to_.version_minor = head.version_minor;
+}
+
+const http::RequestHead& Exchange::head() const {
+  return connection_.head();
+}
+
+const Endpoints& Exchange::endpoints() const {
+  return connection_.endpoints();
+}
+
+void Exchange::release_head() {
+  connection_.release_head();
+}
+
+Result<io::ConstBytes> Exchange::peek_body() {
+  return connection_.peek_body();
+}
+
+void Exchange::consume_body(std::size_t bytes) {
+  connection_.consume_body(bytes);
+}
+
+bool Exchange::client_gone() const {
+  return connection_.client_gone();
+}
+
+std::int64_t Exchange::body_bytes_left() const {
+  if (!head_sent_ || framing_.body == http::Framing::Body::none) return 0;
+  if (framing_.body != http::Framing::Body::sized) return -1;
+  return static_cast<std::int64_t>(framing_.bytes - body_sent_);
+}
+
+Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
+  GW_ASSERT(!head_sent_);
+  GW_ASSERT(response_.begun());
+  to_.keep_alive = connection_.may_keep_alive();
+  framing_ = response_.end(to_, body_bytes, connection_.server().options.server_header);
+  head_sent_ = true;
+  return send_body_piece(first, response_.bytes());
+}
+
+Status Exchange::write(io::ConstBytes piece) {
+  GW_ASSERT(head_sent_);
+  return send_body_piece(piece, {});
+}
+
+// Sends `before` as it is, then `piece` in the body's framing.
+Status Exchange::send_body_piece(io::ConstBytes piece, std::string_view before) {
+  using Body = http::Framing::Body;
+  bool too_long = false;
+  if (framing_.body == Body::none) piece = {};
+  if (framing_.body == Body::sized && piece.size() > framing_.bytes - body_sent_) {
+    piece = piece.first(framing_.bytes - body_sent_);
+    too_long = true;
+    broken_ = true;
+  }
+  char room[24];
+  iovec parts[4];
+  std::size_t count = 0;
+  if (!before.empty()) parts[count++] = part_of(before);
+  const bool chunk = framing_.body == Body::chunked && !piece.empty();
+  if (chunk) parts[count++] = part_of(http::chunk_size_line(piece.size(), room));
+  if (!piece.empty()) parts[count++] = part_of(piece);
+  if (chunk) parts[count++] = part_of(http::kChunkEnd);
+  body_sent_ += piece.size();
+  if (const Status sent = send_pieces({parts, count}); !sent.ok()) return sent;
+  if (too_long) return Errno{EMSGSIZE};
+  return Done{};
+}
+
+Status Exchange::send_pieces(std::span<iovec> parts) {
+  if (connection_.client_gone()) return Errno{EPIPE};
+  std::size_t total = 0;
+  for (const iovec& part : parts) total += part.iov_len;
+  std::size_t sent = 0;
+  if (parts.size() > 1 && total <= kCopyBytesMax) {
+    char copy[kCopyBytesMax];
+    char* end = copy;
+    for (const iovec& part : parts) {
+      std::memcpy(end, part.iov_base, part.iov_len);
+      end += part.iov_len;
+    }
+    const ssize_t moved = ::send(connection_.fd(), copy, total, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (moved == static_cast<ssize_t>(total)) return Done{};
+    if (moved > 0) sent = static_cast<std::size_t>(moved);
+  }
+  for (iovec& part : parts) {  // Go on behind what has left already.
+    const std::size_t taken = std::min(sent, part.iov_len);
+    part.iov_base = static_cast<std::byte*>(part.iov_base) + taken;
+    part.iov_len -= taken;
+    sent -= taken;
+  }
+  const Status status =
+      io::send_all(connection_.fd(), parts, connection_.server().options.write_timeout);
+  if (!status.ok()) broken_ = true;
+  return status;
+}
+
+Status Exchange::send_file(int fd, std::int64_t offset, std::uint64_t count) {
+  GW_ASSERT(head_sent_);
+  using Body = http::Framing::Body;
+  if (framing_.body == Body::none || count == 0) return Done{};
+  if (framing_.body == Body::sized) count = std::min(count, framing_.bytes - body_sent_);
+  if (connection_.client_gone()) return Errno{EPIPE};
+  char room[24];
+  if (framing_.body == Body::chunked) {
+    iovec line = part_of(http::chunk_size_line(count, room));
+    if (const Status sent = send_pieces({&line, 1}); !sent.ok()) return sent;
+  }
+  const Result<std::size_t> sent = io::send_file(connection_.fd(), fd, offset, count,
+                                                 connection_.server().options.write_timeout);
+  const bool untouched = !sent.ok() && sent.error() == Errno{EINVAL};
+  if (untouched && framing_.body != Body::chunked) return sent.error();
+  if (!sent.ok() || *sent < count) broken_ = true;
+  if (!sent.ok()) return sent.error();
+  body_sent_ += *sent;
+  if (*sent < count) return Errno{ENODATA};
+  if (framing_.body == Body::chunked) {
+    iovec end = part_of(http::kChunkEnd);
+    return send_pieces({&end, 1});
+  }
+  return Done{};
+}
+
+Status Exchange::finish() {
+  using Body = http::Framing::Body;
+  GW_ASSERT(head_sent_);
+  GW_ASSERT(!finished_);
+  finished_ = true;
+  if (framing_.body == Body::sized && body_sent_ < framing_.bytes) {
+    broken_ = true;
+    return Errno{ENODATA};
+  }
+  if (framing_.body == Body::to_close) framing_.keep_alive = false;
+  if (framing_.body == Body::chunked && !broken_) {
+    iovec last = part_of(http::kLastChunk);
+    return send_pieces({&last, 1});
+  }
+  return Done{};
+}
+
+// The handler has returned: whatever it left undone ends here.
+void Exchange::settle(int body_error) {
+  if (!head_sent_ && !connection_.client_gone()) {
+    int status = 500;
+    if (body_error == EBADMSG) status = 400;
+    if (body_error == EFBIG) status = 413;
+    if (body_error == ETIMEDOUT) status = 408;
+    const std::string phrase(http::reason_phrase(status));
+    response_.begin(std::to_string(status) + " " + phrase);
+    response_.add("Content-Type", "text/plain; charset=utf-8");
+    const std::string text = phrase + "\n";
+    const io::ConstBytes body = std::as_bytes(std::span(text));
+    if (status != 500) broken_ = true;
+    if (send_head(static_cast<std::int64_t>(text.size()), body).ok()) finished_ = true;
+  }
+  if (!finished_) broken_ = true;
+}
+
+}  // namespace greenwsgi::server

@@ -1,0 +1,54 @@
+// impl.hpp - what a server's listeners and connections share. Private to the room.
+#pragma once
+
+#include "greenwsgi/server/server.hpp"
+
+namespace greenwsgi::server {
+
+class Connection;
+class Listener;
+
+struct Server::Impl {
+  Impl(Scheduler& its_scheduler, Handler& its_handler, const Options& its_options);
+  ~Impl();
+
+  void on_accepted(int fd, const Listener& listener);
+  void on_closed(Connection& connection);
+  void on_listener_closed();
+  void stop(Duration grace);
+  void start();
+  bool done() const;
+  void wake_run_if_done();
+
+  Scheduler& scheduler;
+  Handler& handler;
+  const Options& options;
+  Statistics statistics;
+  void (*access_log)(const AccessRecord&, void*) = nullptr;
+  void* access_log_argument = nullptr;
+
+  std::vector<std::unique_ptr<Listener>> listeners;
+  std::size_t listeners_open = 0;
+  List<Connection> connections;
+  Fiber* runner = nullptr;  // Parked in run().
+  bool started = false;
+  bool stopping = false;
+  bool grace_over = false;
+
+  struct ServerTimer : Timer {
+    ServerTimer(Impl& its_impl, Callback on_time) : Timer(on_time), impl(its_impl) {}
+    Impl& impl;
+  };
+  ServerTimer housekeeping;
+
+ private:
+  static void on_housekeeping(Timer& timer) noexcept;
+  static void on_idle_sweep(Timer& timer) noexcept;
+  static void on_grace_over(Timer& timer) noexcept;
+
+  ServerTimer idle_sweep_;
+  ServerTimer grace_;
+  Instant grace_end_ = kNever;
+};
+
+}  // namespace greenwsgi::server

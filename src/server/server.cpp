@@ -1,0 +1,174 @@
+#include "greenwsgi/server/server.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "greenwsgi/base/log.hpp"
+#include "src/server/connection.hpp"
+#include "src/server/impl.hpp"
+#include "src/server/listener.hpp"
+
+namespace greenwsgi::server {
+
+namespace {
+
+constexpr Duration kHousekeepingPause = std::chrono::seconds(1);
+constexpr Duration kTrimPause = std::chrono::milliseconds(20);
+constexpr std::size_t kStacksTrimmedAtOnce = 64;  // About 0.2 ms.
+constexpr std::size_t kRefusalsMax = 1000;        // Above connections_max; then without a word.
+
+struct RunWait : Wait {
+  Server::Impl* impl;
+};
+
+}  // namespace
+
+Server::Impl::Impl(Scheduler& its_scheduler, Handler& its_handler, const Options& its_options)
+    : scheduler(its_scheduler),
+      handler(its_handler),
+      options(its_options),
+      housekeeping(*this, on_housekeeping),
+      idle_sweep_(*this, on_idle_sweep),
+      grace_(*this, on_grace_over) {}
+
+Server::Impl::~Impl() {
+  scheduler.stop(housekeeping);
+  scheduler.stop(idle_sweep_);
+  scheduler.stop(grace_);
+}
+
+void Server::Impl::on_accepted(int fd, const Listener& listener) {
+  statistics.connections_accepted += 1;
+  const bool too_many = statistics.connections_open >= options.connections_max;
+  Connection* connection = nullptr;
+  if (statistics.connections_open < options.connections_max + kRefusalsMax) {
+    connection = new (std::nothrow) Connection(*this, fd, listener);
+  }
+  if (connection == nullptr) {
+    ::close(fd);
+    return;
+  }
+  statistics.connections_open += 1;
+  connections.push_back(*connection);
+  if (too_many) return connection->refuse();
+  connection->start();
+  if (stopping) connection->close_if_idle();
+}
+
+void Server::Impl::on_closed(Connection&) {
+  statistics.connections_open -= 1;
+  wake_run_if_done();
+}
+
+void Server::Impl::on_listener_closed() {
+  listeners_open -= 1;
+  wake_run_if_done();
+}
+
+void Server::Impl::start() {
+  if (std::exchange(started, true)) return;
+  for (const auto& listener : listeners) listener->start();
+  scheduler.start(housekeeping, scheduler.now() + kHousekeepingPause);
+}
+
+bool Server::Impl::done() const {
+  return stopping && listeners_open == 0 && (connections.empty() || grace_over);
+}
+
+void Server::Impl::wake_run_if_done() {
+  if (done() && runner != nullptr) scheduler.unpark(*std::exchange(runner, nullptr));
+}
+
+void Server::Impl::stop(Duration grace) {
+  const Instant end = saturating_add(scheduler.now(), grace);
+  if (end < grace_end_) {
+    grace_end_ = end;
+    scheduler.start(grace_, end);
+  }
+  if (stopping) return;
+  stopping = true;
+  for (const auto& listener : listeners) listener->stop();
+  // Not before the bytes that have come by now are looked at: they may be a request.
+  scheduler.start(idle_sweep_, scheduler.now());
+  scheduler.hub().wake();
+}
+
+void Server::Impl::on_housekeeping(Timer& timer) noexcept {
+  Impl& self = static_cast<ServerTimer&>(timer).impl;
+  const std::size_t trimmed = self.scheduler.stacks().trim(kStacksTrimmedAtOnce);
+  const bool more = trimmed == kStacksTrimmedAtOnce;
+  self.scheduler.start(timer, self.scheduler.now() + (more ? kTrimPause : kHousekeepingPause));
+}
+
+void Server::Impl::on_idle_sweep(Timer& timer) noexcept {
+  Impl& self = static_cast<ServerTimer&>(timer).impl;
+  self.connections.for_each([](Connection& connection) { connection.close_if_idle(); });
+  self.wake_run_if_done();
+}
+
+void Server::Impl::on_grace_over(Timer& timer) noexcept {
+  Impl& self = static_cast<ServerTimer&>(timer).impl;
+  const std::size_t cut = self.statistics.requests_in_flight;
+  if (cut > 0) log(LogLevel::warning, "the grace is over: %zu requests in flight are cut", cut);
+  self.grace_over = true;
+  self.connections.for_each([](Connection& connection) { connection.cut(); });
+  self.wake_run_if_done();
+}
+
+// --- Server
+
+Server::Server(Scheduler& scheduler, Handler& handler, const Options& options)
+    : impl_(std::make_unique<Impl>(scheduler, handler, options)) {}
+
+Server::~Server() {
+  GW_ASSERT(impl_->runner == nullptr);
+  // Requests that outlived the grace still stand on their fibers, with what they refer to.
+  if (!impl_->connections.empty()) [[maybe_unused]]
+    Impl* kept = impl_.release();
+}
+
+void Server::add_listener(int fd) {
+  impl_->listeners.push_back(std::make_unique<Listener>(*impl_, fd));
+}
+
+void Server::set_access_log(void (*log)(const AccessRecord&, void*), void* argument) {
+  impl_->access_log = log;
+  impl_->access_log_argument = argument;
+}
+
+Status Server::run() {
+  Impl& impl = *impl_;
+  GW_ASSERT(impl.runner == nullptr);
+  impl.start();
+  if (!impl.done()) {
+    impl.runner = impl.scheduler.running();
+    RunWait wait{{"the server to stop",
+                  [](Wait& ended) noexcept {
+                    Impl& its_impl = *static_cast<RunWait&>(ended).impl;
+                    if (its_impl.runner == nullptr) return;
+                    its_impl.scheduler.unpark(*std::exchange(its_impl.runner, nullptr));
+                  }},
+                 &impl};
+    impl.scheduler.park(wait);
+  }
+  if (!impl.done()) return Errno{ECANCELED};
+  impl.scheduler.stop(impl.housekeeping);
+  return Done{};
+}
+
+void Server::stop(Duration grace) {
+  impl_->stop(grace);
+}
+
+bool Server::stopping() const {
+  return impl_->stopping;
+}
+
+const Statistics& Server::statistics() const {
+  return impl_->statistics;
+}
+
+}  // namespace greenwsgi::server
