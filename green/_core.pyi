@@ -41,6 +41,9 @@ class Server:
 def hub_reason() -> str:
     """Which hub runs this thread and why: one sentence."""
 
+def set_log_level(level: str) -> None:
+    """Drop lines below this level. Default: info."""
+
 def log(level: str, line: str) -> None:
     """Write a line to the error log, without blocking."""
 

@@ -1,0 +1,89 @@
+"""One process that serves: patches, imports the application, listens, and runs until a signal.
+
+SIGTERM and SIGINT let calls in flight finish for the grace period; a second one cuts them. Whether
+the process is the only one or a supervisor's is known by its caller alone.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from green import _core
+from green.cli.binding import Listener
+from green.cli.loader import load
+from green.cli.logs import AccessLog, log
+from green.cli.options import ServeOptions
+
+
+class Stopped(BaseException):
+    """A signal came while the application was being imported: there is nothing to finish."""
+
+
+class Worker:
+    """`stop_on`: the signals that stop this process; a supervisor's worker leaves SIGINT to it."""
+
+    def __init__(
+        self,
+        options: ServeOptions,
+        listeners: Sequence[Listener],
+        access_log: AccessLog,
+        stop_on: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    ) -> None:
+        self._options = options
+        self._listeners = listeners
+        self._access_log = access_log
+        self._stop_on = stop_on
+        self._server: _core.Server | None = None
+        self._grace = options.grace
+
+    def run(self, ready: Callable[[], None]) -> int:
+        """Serves until a signal; `ready` is called once connections are accepted."""
+        for number in self._stop_on:
+            signal.signal(number, self._on_signal)
+        try:
+            if not self._options.no_patch:
+                for message in _core.patch_all():
+                    log("warning", message)
+            app = load(self._options.app)
+            for listener in self._listeners:
+                listener.listen(self._options.backlog)
+            self._server = self._make_server(app)
+            log("info", _core.hub_reason())
+            ready()
+        except Stopped:
+            return 0
+        self._server.run()
+        return 0
+
+    def _make_server(self, app: Any) -> _core.Server:
+        options = self._options
+        return _core.Server(
+            app,
+            [listener.socket.detach() for listener in self._listeners],
+            request_line_bytes=options.request_line_bytes,
+            header_count=options.header_count,
+            header_bytes=options.header_bytes,
+            body_bytes=options.body_bytes,
+            header_timeout=options.header_timeout,
+            body_timeout=options.body_timeout,
+            keep_alive_timeout=options.keep_alive_timeout,
+            write_timeout=options.write_timeout,
+            connections_max=options.connections_max,
+            requests_per_connection=options.requests_per_connection,
+            server_header=options.server_header,
+            access_log=self._access_log.format,
+            access_log_fd=self._access_log.fd,
+            error_log_fd=2,
+            multiprocess=options.workers > 1,
+            url_scheme=options.url_scheme,
+            stack_bytes=options.stack_size,
+        )
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._server is None:
+            raise Stopped
+        self._server.stop(self._grace)
+        self._grace = 0.0
