@@ -35,6 +35,7 @@ class LineWriter {
  private:
   void run();
   bool pass_on(const std::string& text);
+  bool stopping();
 
   int fd_;
   std::mutex mutex_;

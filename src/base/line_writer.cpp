@@ -1,0 +1,121 @@
+#include "greenwsgi/base/line_writer.hpp"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "greenwsgi/base/clock.hpp"
+
+namespace greenwsgi {
+
+namespace {
+
+using std::chrono_literals::operator""s;
+
+constexpr Duration kPatience = 1s;  // Of flush() and of the destructor.
+constexpr int kPollMilliseconds = 50;
+
+/// A write after poll(2) that does not block: a pipe that is "writable" has room for PIPE_BUF
+/// bytes.
+std::size_t bytes_at_once(int fd, std::size_t bytes) {
+  struct stat facts;
+  const bool is_file = ::fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
+  return is_file ? bytes : std::min<std::size_t>(bytes, PIPE_BUF);
+}
+
+}  // namespace
+
+LineWriter::~LineWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LineWriter::write(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: signals are the main thread's.
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  if (gathered_.size() + line.size() + 1 > kBytesMax) {
+    ++dropped_;
+    ++dropped_unsaid_;
+    return;
+  }
+  gathered_.append(line).push_back('\n');
+  changed_.notify_all();
+}
+
+void LineWriter::flush() {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kPatience, [this] { return gathered_.empty() && !busy_; });
+}
+
+std::size_t LineWriter::dropped() {
+  const std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+void LineWriter::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stop_ || !gathered_.empty(); });
+    if (gathered_.empty()) return;
+    std::string text = std::exchange(gathered_, {});
+    if (dropped_unsaid_ > 0) {
+      text += std::to_string(std::exchange(dropped_unsaid_, 0));
+      text += " lines were dropped here: the log did not keep up\n";
+    }
+    busy_ = true;
+    lock.unlock();
+    const bool passed_on = pass_on(text);
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+    if (!passed_on && stop_) return;
+  }
+}
+
+bool LineWriter::stopping() {
+  const std::lock_guard lock(mutex_);
+  return stop_;
+}
+
+/// False when the descriptor took too long after stop_, or failed; what was not written is counted.
+bool LineWriter::pass_on(const std::string& text) {
+  Instant give_up = kNever;
+  std::size_t done = 0;
+  while (done < text.size()) {
+    pollfd ready{fd_, POLLOUT, 0};
+    const int count = ::poll(&ready, 1, kPollMilliseconds);
+    if (give_up == kNever && stopping()) give_up = Clock::now() + kPatience;
+    if (Clock::now() >= give_up) break;
+    if (count <= 0) continue;
+    const std::size_t bytes = bytes_at_once(fd_, text.size() - done);
+    const ssize_t written = ::write(fd_, text.data() + done, bytes);
+    if (written >= 0)
+      done += static_cast<std::size_t>(written);
+    else if (errno != EINTR && errno != EAGAIN)
+      break;  // EPIPE, ENOSPC, EBADF, EIO: there is nobody to tell but the counter.
+  }
+  if (done == text.size()) return true;
+  const std::lock_guard lock(mutex_);
+  dropped_ += static_cast<std::size_t>(
+      std::count(text.begin() + static_cast<std::ptrdiff_t>(done), text.end(), '\n'));
+  return false;
+}
+
+}  // namespace greenwsgi
