@@ -132,7 +132,6 @@ void Connection::linger() {
   if (eof_ || gone_) return close();
   phase_ = Phase::lingering;
   input_.release();
-  parser_.release_head();
   ::shutdown(fd_, SHUT_WR);
   set_deadline(server_.scheduler.now() + kLingerTime);
   paused_ = false;

@@ -25,7 +25,7 @@ bool Connection::may_keep_alive() const {
     return false;
   if (options.requests_per_connection != 0 && requests_ >= options.requests_per_connection)
     return false;
-  return parser_.head().keep_alive;
+  return keep_alive_;
 }
 
 // On the hub's stack, with a complete head. The handler starts at once, while the bytes are warm.
@@ -58,6 +58,7 @@ bool Connection::handle_one() {
   const http::RequestHead& head = parser_.head();
   body_ended_ = !head.chunked && head.content_length <= 0;
   body_error_ = 0;
+  keep_alive_ = head.keep_alive;
   continue_wanted_ = head.expect_continue && !body_ended_;
   if (body_ended_) parser_.next({});  // The end of the request: there is nothing to wait for.
   requests_ += 1;
