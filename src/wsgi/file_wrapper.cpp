@@ -1,0 +1,186 @@
+// file_wrapper.cpp - see file_wrapper.hpp.
+//
+// A descriptor alone proves nothing: gzip.GzipFile has one, whose bytes are not what its read()
+// returns. So only the file types of the module io themselves, whose behaviour is known, are sent
+// by the kernel.
+#include "src/wsgi/file_wrapper.hpp"
+
+#include <structmember.h>
+#include <sys/stat.h>
+
+#include <cstddef>
+
+#include "src/wsgi/types.hpp"
+
+namespace greenwsgi::wsgi {
+
+using py::Ref;
+
+namespace {
+
+constexpr Py_ssize_t kBlockBytes = 64 * 1024;
+
+struct FileWrapper {
+  PyObject_HEAD PyObject* file;  // Owned. The filelike object.
+  PyObject* read;                // Owned. Its bound read().
+  Py_ssize_t block_bytes;
+};
+
+FileWrapper* wrapper_of(PyObject* self) {
+  return reinterpret_cast<FileWrapper*>(self);
+}
+
+PyObject* wrapper_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
+  static const char* names[] = {"filelike", "blksize", nullptr};
+  PyObject* file;
+  Py_ssize_t block_bytes = kBlockBytes;
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|n:FileWrapper",
+                                   const_cast<char**>(names), &file, &block_bytes)) {
+    return nullptr;
+  }
+  if (block_bytes <= 0) {
+    PyErr_SetString(PyExc_ValueError, "blksize must be at least 1");
+    return nullptr;
+  }
+  Ref read = Ref::steal(PyObject_GetAttrString(file, "read"));
+  if (!read) return nullptr;
+  PyObject* self = type->tp_alloc(type, 0);
+  if (self == nullptr) return nullptr;
+  wrapper_of(self)->file = Py_NewRef(file);
+  wrapper_of(self)->read = read.release();
+  wrapper_of(self)->block_bytes = block_bytes;
+  return self;
+}
+
+int wrapper_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(wrapper_of(self)->file);
+  Py_VISIT(wrapper_of(self)->read);
+  return 0;
+}
+
+int wrapper_clear(PyObject* self) {
+  Py_CLEAR(wrapper_of(self)->file);
+  Py_CLEAR(wrapper_of(self)->read);
+  return 0;
+}
+
+void wrapper_dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  wrapper_clear(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* itself(PyObject* self) {
+  return Py_NewRef(self);
+}
+
+/// The next block; the end is an empty one.
+PyObject* wrapper_next(PyObject* self) {
+  Ref size = Ref::steal(PyLong_FromSsize_t(wrapper_of(self)->block_bytes));
+  if (!size) return nullptr;
+  Ref block = Ref::steal(PyObject_CallOneArg(wrapper_of(self)->read, size.get()));
+  if (!block) return nullptr;
+  const int more = PyObject_IsTrue(block.get());
+  return more > 0 ? block.release() : nullptr;
+}
+
+PyObject* wrapper_close(PyObject* self, PyObject*) {
+  Ref close = Ref::steal(PyObject_GetAttrString(wrapper_of(self)->file, "close"));
+  if (close) return PyObject_CallNoArgs(close.get());
+  if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
+  PyErr_Clear();
+  Py_RETURN_NONE;
+}
+
+PyMethodDef methods[] = {
+    {"close", wrapper_close, METH_NOARGS, "Close the file, if it can be closed."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"filelike", T_OBJECT_EX, offsetof(FileWrapper, file), READONLY, "The file."},
+    {"blksize", T_PYSSIZET, offsetof(FileWrapper, block_bytes), READONLY, "Bytes a block."},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_doc,
+     const_cast<char*>("FileWrapper(filelike, blksize=65536): wsgi.file_wrapper of PEP 3333.")},
+    {Py_tp_new, reinterpret_cast<void*>(wrapper_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(wrapper_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(wrapper_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(wrapper_clear)},
+    {Py_tp_iter, reinterpret_cast<void*>(itself)},
+    {Py_tp_iternext, reinterpret_cast<void*>(wrapper_next)},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {
+    "green._core.FileWrapper",
+    sizeof(FileWrapper),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    slots,
+};
+
+bool is_exactly(PyObject* object, PyObject* module, const char* type_name) {
+  Ref type = Ref::steal(PyObject_GetAttrString(module, type_name));
+  return type && reinterpret_cast<PyObject*>(Py_TYPE(object)) == type.get();
+}
+
+/// Is `file` an open io.FileIO, or a buffer over one, that nobody has changed?
+bool is_plain_file(PyObject* file) {
+  Ref io = Ref::steal(PyImport_ImportModule("io"));
+  if (!io) return false;
+  if (is_exactly(file, io.get(), "FileIO")) return true;
+  if (!is_exactly(file, io.get(), "BufferedReader") &&
+      !is_exactly(file, io.get(), "BufferedRandom")) {
+    return false;
+  }
+  Ref raw = Ref::steal(PyObject_GetAttrString(file, "raw"));
+  return raw && is_exactly(raw.get(), io.get(), "FileIO");
+}
+
+/// The number that a method without arguments returns; -1 with a Python error set.
+long long number_from(PyObject* object, const char* method) {
+  Ref number = Ref::steal(PyObject_CallMethod(object, method, nullptr));
+  return number ? PyLong_AsLongLong(number.get()) : -1;
+}
+
+bool find_region_of(PyObject* file, FileRegion& region) {
+  if (!is_plain_file(file)) return false;
+  // What a BufferedRandom has not written yet would be missing.
+  Ref flushed = Ref::steal(PyObject_CallMethod(file, "flush", nullptr));
+  if (!flushed) return false;
+  Ref readable = Ref::steal(PyObject_CallMethod(file, "readable", nullptr));
+  if (!readable || readable.get() != Py_True) return false;
+  const long long fd = number_from(file, "fileno");
+  if (fd < 0) return false;
+  struct stat status;
+  if (fstat(static_cast<int>(fd), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  const long long position = number_from(file, "tell");
+  // A file of /proc has bytes, but no size.
+  if (position < 0 || position >= status.st_size) return false;
+  region = {static_cast<int>(fd), position, static_cast<std::uint64_t>(status.st_size - position)};
+  return true;
+}
+
+}  // namespace
+
+bool find_region(PyObject* wrapper, FileRegion& region) {
+  if (find_region_of(wrapper_of(wrapper)->file, region)) return true;
+  // A closed or odd file: reading it will say what is wrong. Being killed is another matter.
+  if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
+  return false;
+}
+
+int add_file_wrapper(PyObject* module) {
+  return add_type(module, spec, "FileWrapper");
+}
+
+}  // namespace greenwsgi::wsgi

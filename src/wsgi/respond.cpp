@@ -1,0 +1,170 @@
+// respond.cpp - the body of a response: what an application's return value may be, and how each
+// kind is sent.
+//
+// The promise of PEP 3333 that shapes all of it: a piece is handed to the kernel before the next
+// one is asked for, and the head goes out with the first piece that is not empty.
+#include <cerrno>
+#include <cstring>
+
+#include "src/py/runtime.hpp"
+#include "src/wsgi/application.hpp"
+#include "src/wsgi/call.hpp"
+
+namespace greenwsgi::wsgi {
+
+using py::Ref;
+
+namespace {
+
+/// Pieces of a list that together have at most so many bytes leave in one send.
+constexpr Py_ssize_t kJoinedMax = 64 * 1024;
+
+io::ConstBytes bytes_of(PyObject* piece) {
+  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(piece)),
+          static_cast<std::size_t>(PyBytes_GET_SIZE(piece))};
+}
+
+Ref joined(PyObject* sequence, Py_ssize_t total) {
+  Ref whole = Ref::steal(PyBytes_FromStringAndSize(nullptr, total));
+  if (!whole) return whole;
+  char* end = PyBytes_AS_STRING(whole.get());
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
+    PyObject* piece = PySequence_Fast_GET_ITEM(sequence, i);
+    std::memcpy(end, PyBytes_AS_STRING(piece), static_cast<std::size_t>(PyBytes_GET_SIZE(piece)));
+    end += PyBytes_GET_SIZE(piece);
+  }
+  return whole;
+}
+
+}  // namespace
+
+bool Call::must_have_started() {
+  if (started_) return true;
+  PyErr_SetString(PyExc_AssertionError,
+                  "start_response() must be called before the first piece of the body");
+  return false;
+}
+
+bool Call::must_be_bytes(PyObject* piece) {
+  if (PyBytes_Check(piece)) return true;
+  PyErr_Format(PyExc_TypeError, "the body of a response is made of bytes, not %.100s",
+               Py_TYPE(piece)->tp_name);
+  return false;
+}
+
+bool Call::respond(PyObject* result) {
+  if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return respond_with_pieces(result);
+  if (Py_TYPE(result) == as_type(application_.types().file_wrapper) && started_) {
+    FileRegion region;
+    if (find_region(result, region)) return respond_with_file(region, result);
+    if (PyErr_Occurred()) return false;
+  }
+  return respond_by_iterating(result);
+}
+
+/// A list or tuple is all there: its length is known before the head is sent.
+bool Call::respond_with_pieces(PyObject* sequence) {
+  if (!must_have_started()) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+  Py_ssize_t total = 0;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* piece = PySequence_Fast_GET_ITEM(sequence, i);
+    if (!must_be_bytes(piece)) return false;
+    total += PyBytes_GET_SIZE(piece);
+  }
+  if (count != 1 && total <= kJoinedMax) {
+    Ref whole = joined(sequence, total);
+    return whole && send(bytes_of(whole.get()), total) && finish();
+  }
+  // The list may be changed while a piece waits for the client.
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
+    Ref piece = Ref::share(PySequence_Fast_GET_ITEM(sequence, i));
+    if (!must_be_bytes(piece.get())) return false;
+    if (PyBytes_GET_SIZE(piece.get()) == 0 && exchange_.head_sent()) continue;
+    if (!send(bytes_of(piece.get()), total)) return false;
+  }
+  return finish();
+}
+
+bool Call::respond_with_file(const FileRegion& region, PyObject* wrapper) {
+  const std::int64_t announced = exchange_.response().content_length();
+  const auto wanted = announced >= 0 ? static_cast<std::uint64_t>(announced) : region.bytes;
+  const std::uint64_t count = wanted < region.bytes ? wanted : region.bytes;
+  // After write(), only what the head has announced is left to send.
+  if (!exchange_.head_sent()) {
+    if (!send({}, announced >= 0 ? -1 : static_cast<std::int64_t>(count))) return false;
+  }
+  const std::int64_t left = exchange_.body_bytes_left();
+  const std::uint64_t sendable = left >= 0 && static_cast<std::uint64_t>(left) < count
+                                     ? static_cast<std::uint64_t>(left)
+                                     : count;
+  if (sendable == 0) return finish();
+  Status sent = Done{};
+  {
+    Hold hold(*this, writing_, "the response");
+    if (!hold) return false;
+    sent = exchange_.send_file(region.fd, region.offset, sendable);
+  }
+  if (!sent.ok() && sent.error() == Errno{EINVAL}) return respond_by_iterating(wrapper);
+  return check(sent) && finish();
+}
+
+bool Call::respond_by_iterating(PyObject* iterable) {
+  Ref iterator = Ref::steal(PyObject_GetIter(iterable));
+  if (!iterator) return false;
+  const iternextfunc next = Py_TYPE(iterator.get())->tp_iternext;
+  while (Ref piece = Ref::steal(next(iterator.get()))) {
+    if (!must_have_started() || !must_be_bytes(piece.get())) return false;
+    if (PyBytes_GET_SIZE(piece.get()) == 0) continue;
+    if (!send(bytes_of(piece.get()), -1)) return false;
+  }
+  if (PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) return false;
+    PyErr_Clear();
+  }
+  if (!must_have_started()) return false;
+  if (!exchange_.head_sent() && !send({}, 0)) return false;
+  return finish();
+}
+
+/// Sends `piece`, and the head before it if that has not been done. `body_bytes`: the length of the
+/// whole body, or -1.
+bool Call::send(io::ConstBytes piece, std::int64_t body_bytes) {
+  Hold hold(*this, writing_, "the response");
+  if (!hold) return false;
+  return check(exchange_.head_sent() ? exchange_.write(piece)
+                                     : exchange_.send_head(body_bytes, piece));
+}
+
+bool Call::finish() {
+  Hold hold(*this, writing_, "the response");
+  if (!hold) return false;
+  finished_ = true;
+  return check(exchange_.finish());
+}
+
+bool Call::check(Status status) {
+  if (status.ok()) return true;
+  switch (status.error().code) {
+    case EMSGSIZE:
+      PyErr_SetString(PyExc_ValueError, "the response's body is longer than its Content-Length");
+      return false;
+    case ENODATA:
+      PyErr_SetString(PyExc_ValueError, "the response's body is shorter than its Content-Length");
+      return false;
+    case ECANCELED:
+      if (py::raise_if_interrupted()) return false;
+      break;
+    case ECONNRESET:
+    case EPIPE:
+    case ETIMEDOUT:
+      peer_lost_ = true;
+      break;
+    default:
+      break;
+  }
+  py::set_os_error(status.error());
+  return false;
+}
+
+}  // namespace greenwsgi::wsgi
