@@ -98,9 +98,9 @@ HeadReader::Read HeadReader::read(std::span<const std::byte> input) {
     append(input.subspan(used, bytes));
     used += bytes;
     const Progress progress = scan();
-    if (progress == Progress::need_more) continue;
+    if (progress == Progress::refused) return {progress, used};
     // What was copied of the body goes back.
-    return {progress, used - (size_ - line_begin_)};
+    if (progress == Progress::complete) return {progress, used - (size_ - line_begin_)};
   }
   return {Progress::need_more, used};
 }
