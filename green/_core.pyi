@@ -1,7 +1,8 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
-from _typeshed.wsgi import WSGIApplication
 from typing import Literal, final
+
+from _typeshed.wsgi import WSGIApplication
 
 @final
 class Server:

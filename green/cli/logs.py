@@ -35,7 +35,7 @@ def open_access_log(chosen: str | None, path: str | None) -> AccessLog:
     """The access log in the format `chosen`, or combined where only a path is given."""
     if chosen == "off" or (chosen is None and path is None):
         return AccessLog(None, -1)
-    fd = 1 if path in ("-", None) else _open(cast("str", path), "--access-log-file")
+    fd = 1 if path is None or path == "-" else _open(path, "--access-log-file")
     return AccessLog(cast("Format", chosen or "combined"), fd)
 
 

@@ -36,6 +36,7 @@ class Slot:
 
     pid: int = 0  # 0: none runs.
     ready_fd: int = -1  # Readable when the worker is ready or gone.
+    lifeline: int = -1  # Never written to: closes when the supervisor dies.
     ready: bool = False
     started: float = 0.0
     restart: float = 0.0  # When to start the next one.
@@ -69,7 +70,6 @@ class Supervisor:
         self._kill_at = float("inf")
         self._pid = os.getpid()
         self._signals, self._signals_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._lifeline, self._lifeline_in = os.pipe2(os.O_CLOEXEC)
 
     def run(self) -> int:
         """Returns the exit status: in the supervisor at the end, and in each worker its own."""
@@ -77,7 +77,7 @@ class Supervisor:
         while not (self._stopping and not any(slot.running for slot in self._slots)):
             for slot in self._due():
                 if self._fork(slot):
-                    return self._be_worker(slot)
+                    return self._be_worker()
             self._wait()
             self._reap()
             self._kill_when_late()
@@ -99,6 +99,7 @@ class Supervisor:
     def _fork(self, slot: Slot) -> bool:
         """Starts a worker. True: this is the worker."""
         slot.ready_fd, ready_in = os.pipe2(os.O_CLOEXEC)
+        lifeline, slot.lifeline = os.pipe2(os.O_CLOEXEC)
         slot.ready = False
         slot.started = time.monotonic()
         # A signal between fork and the worker's own handlers must neither be lost nor be taken for
@@ -106,21 +107,22 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         slot.pid = os.fork()
         if slot.pid == 0:
-            self._ready_in = ready_in
+            self._ready_in, self._lifeline = ready_in, lifeline
             return True
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         os.close(ready_in)
+        os.close(lifeline)
         return False
 
-    def _be_worker(self, slot: Slot) -> int:
+    def _be_worker(self) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for fd in (self._signals, self._signals_in, self._lifeline_in):
+        not_ours = [self._signals, self._signals_in]
+        for each in self._slots:
+            not_ours += [fd for fd in (each.ready_fd, each.lifeline) if fd != -1]
+        for fd in not_ours:
             os.close(fd)
-        for other in self._slots:
-            if other.ready_fd != -1:
-                os.close(other.ready_fd)
         self._stop_without_supervisor()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self._work(self._say_ready)
@@ -201,6 +203,8 @@ class Supervisor:
     def _bury(self, slot: Slot, code: int) -> None:
         if slot.ready_fd != -1:
             self._hear_from(slot)  # It may have been ready in the meantime.
+        os.close(slot.lifeline)
+        slot.lifeline = -1
         pid, slot.pid = slot.pid, 0
         if self._stopping:
             return

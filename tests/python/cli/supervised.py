@@ -1,0 +1,89 @@
+"""A supervised program for test_supervisor.py: `supervised.py DIRECTORY COUNT GRACE BEHAVIOUR`.
+
+Its workers serve nothing; what they do is one of the functions below. They and the supervisor leave
+what they have to say as lines on the standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from green.cli import supervisor
+
+DIRECTORY = Path(sys.argv[1])
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def starts() -> int:
+    """How often a worker has started, this one included."""
+    with open(DIRECTORY / "starts", "a+") as file:
+        file.write("x")
+        return file.tell()
+
+
+def wait_for_stop(ready: Callable[[], None]) -> int:
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, stop)
+    ready()
+    say("up", os.getpid())
+    try:
+        while True:
+            signal.pause()
+    except SystemExit:
+        say("stopped", os.getpid())
+    return 0
+
+
+def fails_at_start(ready: Callable[[], None]) -> int:
+    starts()
+    return 7
+
+
+def ignores_stop(ready: Callable[[], None]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: say("ignored"))
+    ready()
+    say("up", os.getpid())
+    while True:
+        signal.pause()
+
+
+def dies_once(ready: Callable[[], None]) -> int:
+    if starts() == 1:
+        ready()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return wait_for_stop(ready)
+
+
+def fails_after_the_first(ready: Callable[[], None]) -> int:
+    if starts() > 1:
+        return 9
+    ready()
+    return 0
+
+
+def main() -> int:
+    count, grace, behaviour = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    supervisor.DELAY_SECONDS = 0.001
+    supervisor.CUT_SECONDS = 0.2
+    status = supervisor.Supervisor(
+        count,
+        globals()[behaviour],
+        grace=grace,
+        log=lambda level, line: say(level, line),
+        all_ready=lambda: say("all ready"),
+    ).run()
+    say("exit", status, time.monotonic())
+    return status
+
+
+sys.exit(main())

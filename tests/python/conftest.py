@@ -1,0 +1,92 @@
+"""What Python tests share: the command in a subprocess, and a fresh import state."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SECONDS = 20.0  # Longer than anything here takes on a machine that is busy.
+
+
+@dataclass
+class Served:
+    """A running `greenwsgi serve` that has said it is ready."""
+
+    process: subprocess.Popen[str]
+    urls: list[str]
+    log: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.urls[0].rsplit(":", 1)[1])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends the signal; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "green", *arguments]
+
+
+@pytest.fixture
+def greenwsgi(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command to its end, in the test's directory."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts `greenwsgi serve`, on a free port unless told otherwise, and waits until it serves."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> Served:
+        bind = () if "--bind" in arguments else ("--bind", "127.0.0.1:0")
+        ready, ready_in = os.pipe()
+        log = tmp_path / f"server{len(started)}.log"
+        with open(log, "w") as stderr:
+            process = subprocess.Popen(
+                command("serve", *bind, "--ready-fd", str(ready_in), *arguments),
+                cwd=tmp_path,
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                pass_fds=[ready_in],
+            )
+        started.append(process)
+        os.close(ready_in)
+        with os.fdopen(ready) as lines:
+            can_read, _, _ = select.select([lines], [], [], SECONDS)
+            words = lines.readline().split() if can_read else []
+        assert words[:1] == ["ready"], log.read_text()
+        return Served(process, words[1:], log)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
