@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Measures servers side by side: `run.py [WORK,..] [PEER,..] [--repeat 3] [--seconds 3]`.
+
+The server runs on core 0 and the load on core 1; repetitions are interleaved over the peers, so that
+a noisy machine treats all alike. What counts is the server's CPU time a request. Results gather in
+out/results.jsonl; `--render` writes RESULTS.md and chart.svg from them. `./setup` comes first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import count
+
+from measure import Measured, as_record, idle_bytes, measure
+from peers import OUT, PEERS, WORKS
+from render import render
+
+IDLE = "idle"
+
+
+def names(text: str, known: dict[str, object], what: str) -> list[str]:
+    chosen = text.split(",") if text else list(known)
+    for name in chosen:
+        if name not in known:
+            sys.exit(f"run.py: no {what} is called {name!r}; there are: {', '.join(known)}")
+    return chosen
+
+
+def show(measured: Measured) -> None:
+    print(
+        f"{measured.work:10} {measured.peer:16} {measured.cpu_us:8.2f} us a request"
+        f" {measured.requests_a_second:10.0f}/s  p50 {measured.p50_us:8.0f}  p99"
+        f" {measured.p99_us:8.0f} us  server {measured.server_cpu:4.0%}"
+        f"  others {measured.foreign_cpu:4.0%}  {measured.errors}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("works", nargs="?", default="", help="comma-separated; default: all")
+    parser.add_argument("peers", nargs="?", default="greenwsgi,fastwsgi,bjoern,gevent,eventlet")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--render", action="store_true", help="only write RESULTS.md")
+    arguments = parser.parse_args()
+    OUT.mkdir(exist_ok=True)
+    results = OUT / "results.jsonl"
+    if not arguments.render:
+        works = names(arguments.works, {**WORKS, IDLE: None}, "work")
+        peers = names(arguments.peers, dict(PEERS), "peer")
+        port = count(20100)
+        with results.open("a") as file:
+            for repetition in range(arguments.repeat):
+                for work in works:
+                    for peer in peers:
+                        if work == IDLE:
+                            size = idle_bytes(peer, 8000, next(port))
+                            print(f"idle       {peer:16} {size:8.0f} bytes a connection")
+                            record = {"work": IDLE, "peer": peer, "bytes": size}
+                        else:
+                            try:
+                                measured = measure(peer, work, arguments.seconds, next(port))
+                            except RuntimeError as error:
+                                print(f"{work:10} {peer:16} {error}")
+                                continue
+                            show(measured)
+                            record = as_record(measured)
+                        print(json.dumps({**record, "repetition": repetition}), file=file, flush=True)
+    render(results)
+
+
+if __name__ == "__main__":
+    main()
