@@ -53,11 +53,16 @@ pytest_on() {
 suite_project() {
   need test
   "$venv/bin/python" scripts/check_project.py
+  "$venv/bin/python" scripts/check_headers.py
 }
 
 suite_unit() {
   build_all
   meson test -C "$build" --suite unit --print-errorlogs --quiet
+}
+
+python_tests() {
+  pytest_on tests/python --ignore tests/python/apps --ignore tests/python/load
 }
 
 # Can the hub $1 run here? The reason it cannot is the runtime's own.
@@ -70,29 +75,29 @@ suite_python() {
   build_package
   need test
   hub_or_skip "${GREENWSGI_HUB:-uring}"
-  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/python
+  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} python_tests
 }
 
 suite_epoll() {
   build_package
   need test
   hub_or_skip epoll
-  GREENWSGI_HUB=epoll pytest_on tests/python
+  GREENWSGI_HUB=epoll python_tests
 }
 
 suite_apps() {
-  [ -d tests/apps ] || skip 'tests/apps does not exist'
+  [ -d tests/python/apps ] || skip 'tests/python/apps does not exist'
   build_package
   need test
   need apps
-  pytest_on tests/apps
+  pytest_on tests/python/apps
 }
 
 suite_load() {
-  [ -d tests/load ] || skip 'tests/load does not exist'
+  [ -d tests/python/load ] || skip 'tests/python/load does not exist'
   build_package
   need test
-  pytest_on tests/load
+  pytest_on tests/python/load
 }
 
 suite_wheel() {

@@ -41,7 +41,12 @@ def option(
     return field(metadata={"option": Option(parse, metavar, default, group, help)})
 
 
-def repeatable(parse: Callable[[str], Any], metavar: str, group: str, help: str) -> Any:  # noqa: A002
+def repeatable(
+    parse: Callable[[str], Any],
+    metavar: str,
+    group: str,
+    help: str,  # noqa: A002
+) -> Any:
     made = Option(parse, metavar, None, group, help, repeatable=True)
     return field(metadata={"option": made})
 
