@@ -1,0 +1,167 @@
+#include "src/patch/fd_turns.hpp"
+
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+// Two levels, so that a record never moves and a process with few descriptors pays for few.
+constexpr std::size_t kPageEntries = 256;
+using Page = std::array<FdTurns, kPageEntries>;
+constexpr std::size_t kPages = 4096 * 4;  // 4 M descriptors; the kernel's own limit is 1 M.
+std::array<Page*, kPages> pages{};
+
+// Where a native thread that closes waits for greens to leave.
+std::mutex native_mutex;
+std::condition_variable native_left;
+unsigned native_closers = 0;
+
+FdTurns* existing(int fd) {
+  const std::size_t page = static_cast<std::size_t>(fd) / kPageEntries;
+  if (page >= kPages || pages[page] == nullptr) return nullptr;
+  return &(*pages[page])[static_cast<std::size_t>(fd) % kPageEntries];
+}
+
+// Tells another thread's scheduler to end the wait of whoever has the turn there.
+struct EndWait : Message {
+  int fd;
+  Direction direction;
+};
+
+void run_end_wait(Message& message) noexcept {
+  auto& self = static_cast<EndWait&>(message);
+  FdTurns& turns = *existing(self.fd);
+  Fiber* owner = self.direction == Direction::reading ? turns.reading.owner : turns.writing.owner;
+  Scheduler* here = Scheduler::current();
+  // It may have left meanwhile; then a later owner waits again, at most.
+  if (owner != nullptr && &owner->scheduler() == here) here->interrupt(*owner);
+  delete &self;
+}
+
+void end_waits(int fd, FdTurns& turns, Direction direction) {
+  FdSide& side = direction == Direction::reading ? turns.reading : turns.writing;
+  if (side.owner != nullptr) {
+    Scheduler& home = side.owner->scheduler();
+    if (&home == Scheduler::current()) {
+      home.interrupt(*side.owner);
+    } else if (auto* message = new (std::nothrow) EndWait{{run_end_wait}, fd, direction}) {
+      home.post(*message);
+    }
+  }
+  while (side.queued > 0 && py::unpark_one(&side)) {
+  }
+}
+
+void wait_natively(const FdTurns& turns) {
+  // A green's thread may itself be stuck, so the wait has an end: then the close goes ahead, and
+  // the green finds out by itself.
+  constexpr auto kPatience = std::chrono::seconds(1);
+  const auto end = Clock::now() + kPatience;
+  while (!turns.idle() && Clock::now() < end) {
+    PyThreadState* thread = PyEval_SaveThread();
+    {
+      std::unique_lock lock(native_mutex);
+      native_closers += 1;
+      native_left.wait_for(lock, std::chrono::milliseconds(20));
+      native_closers -= 1;
+    }
+    PyEval_RestoreThread(thread);
+  }
+}
+
+}  // namespace
+
+FdTurns* fd_turns(int fd) {
+  if (FdTurns* turns = existing(fd)) return turns;
+  const std::size_t page = static_cast<std::size_t>(fd) / kPageEntries;
+  if (page < kPages) pages[page] = new (std::nothrow) Page();
+  FdTurns* turns = existing(fd);
+  if (turns == nullptr) PyErr_NoMemory();
+  return turns;
+}
+
+void Turn::own() {
+  side_.owner = Scheduler::current()->running();
+  owns_ = true;
+}
+
+void Turn::leave() {
+  side_.owner = nullptr;
+  if (side_.queued > 0) py::unpark_one(&side_);
+  if (turns_.closing == 0 || !turns_.idle()) return;
+  py::unpark_one(&turns_.closing);
+  const std::lock_guard lock(native_mutex);
+  if (native_closers > 0) native_left.notify_all();
+}
+
+bool Turn::wait(Instant deadline) {
+  if (turns_.closing > 0) {
+    set_errno(EBADF);
+    return false;
+  }
+  for (bool front = false;; front = true) {
+    side_.queued += 1;
+    const py::Woken why = py::park_on(&side_, deadline, front, "a turn at the socket");
+    side_.queued -= 1;
+    const bool raised = py::raise_if_interrupted();
+    if (!raised && !was_closed() && side_.owner == nullptr) {
+      own();
+      return true;
+    }
+    if (!raised && !was_closed() && why != py::Woken::timed_out) continue;
+    if (!raised && was_closed()) set_errno(EBADF);
+    if (!raised && !was_closed()) set_timed_out();
+    if (why == py::Woken::unparked && side_.owner == nullptr) py::unpark_one(&side_);
+    if (turns_.closing > 0 && turns_.idle()) py::unpark_one(&turns_.closing);
+    return false;
+  }
+}
+
+bool Turn::failed(Errno error, Instant deadline) const {
+  if (error.code == ECANCELED && py::raise_if_interrupted()) return true;
+  if (was_closed()) {
+    set_errno(EBADF);
+    return true;
+  }
+  if (error.code == ECANCELED) return false;
+  // ETIMEDOUT may also be the kernel's own: a peer that no longer acknowledges.
+  if (error.code == ETIMEDOUT && deadline != kNever && py::scheduler_or_null()->now() >= deadline) {
+    set_timed_out();
+  } else {
+    set_errno(error.code);
+  }
+  return true;
+}
+
+bool has_waiters(int fd) {
+  const FdTurns* turns = existing(fd);
+  return turns != nullptr && !turns->idle();
+}
+
+bool wake_waiters_before_close(int fd) {
+  FdTurns& turns = *existing(fd);
+  turns.closes += 1;
+  turns.closing += 1;
+  end_waits(fd, turns, Direction::reading);
+  end_waits(fd, turns, Direction::writing);
+  bool raised = false;
+  if (!py::can_park()) {
+    wait_natively(turns);
+  } else {
+    while (!turns.idle() && !raised) {
+      py::park_on(&turns.closing, kNever, false, "others to leave the socket");
+      raised = py::raise_if_interrupted();
+    }
+  }
+  turns.closing -= 1;
+  return !raised;
+}
+
+}  // namespace greenwsgi::patch

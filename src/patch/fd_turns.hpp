@@ -1,0 +1,83 @@
+// fd_turns.hpp - whose turn it is to read, and to write, a descriptor.
+//
+// Greens that want to read one descriptor queue: the first waits in the kernel, the others for
+// their turn, so that they are served in order. The same for writing; a reader and a writer do not
+// concern each other. close() first wakes all of them with EBADF and waits until they have let go
+// of the descriptor, so that none of them can touch the next file of the same number. The table is
+// the process's, guarded by the GIL; native threads take no turns.
+#pragma once
+
+#include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/ref.hpp"
+
+namespace greenwsgi::patch {
+
+struct FdSide {
+  Fiber* owner = nullptr;  // Whose turn it is.
+  unsigned queued = 0;     // Greens in the parking lot under this address.
+};
+
+struct FdTurns {
+  FdSide reading;
+  FdSide writing;
+  unsigned closes = 0;   // Rises with each close that found somebody waiting.
+  unsigned closing = 0;  // Closes that wait for the others to leave.
+
+  bool idle() const {
+    return reading.owner == nullptr && reading.queued == 0 && writing.owner == nullptr &&
+           writing.queued == 0;
+  }
+};
+
+/// The record of a descriptor, made on demand, at the same address for ever. nullptr and
+/// MemoryError when there is no memory; `fd` must not be negative.
+FdTurns* fd_turns(int fd);
+
+enum class Direction : unsigned char { reading, writing };
+
+/// A green's turn at a side of a descriptor, from take() to the end of the scope.
+class Turn {
+ public:
+  Turn(FdTurns& turns, Direction direction)
+      : turns_(turns),
+        side_(direction == Direction::reading ? turns.reading : turns.writing),
+        closes_(turns.closes) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    if (owns_) leave();
+  }
+
+  /// Waits for the turn. False: a Python error is set (EBADF, "timed out", or what was thrown).
+  bool take(Instant deadline) {
+    if (side_.owner == nullptr && side_.queued == 0 && turns_.closing == 0) {
+      own();
+      return true;
+    }
+    return wait(deadline);
+  }
+
+  /// After the wait for the kernel failed with `error`. True: a Python error is set. False: the
+  /// wait was ended for no reason that concerns this green, which waits again.
+  bool failed(Errno error, Instant deadline) const;
+
+ private:
+  void own();
+  void leave();
+  bool wait(Instant deadline);
+  bool was_closed() const { return turns_.closes != closes_; }
+
+  FdTurns& turns_;
+  FdSide& side_;
+  unsigned closes_;
+  bool owns_ = false;
+};
+
+/// To be called before `fd` is closed: ends all waits for it. May switch. False: a Python error is
+/// set, which was thrown at this green while the others left.
+bool wake_waiters_before_close(int fd);
+
+/// Does any green wait for `fd`? Cheap.
+bool has_waiters(int fd);
+
+}  // namespace greenwsgi::patch

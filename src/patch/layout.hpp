@@ -1,0 +1,42 @@
+// layout.hpp - everything private to CPython that the hooks rely on: struct offsets and who else
+// releases a lock. The only file of the room that knows any; layout.cpp checks each at patch time.
+//
+// A check that fails says why and disables its group of hooks, nothing else.
+#pragma once
+
+#include <cstdint>
+
+#include "src/py/ref.hpp"
+
+namespace greenwsgi::patch::layout {
+
+/// The head of PySocketSockObject, the same from 3.11 to 3.14.
+struct SocketHead {
+  PyObject_HEAD int fd;  // -1: closed.
+  int family;
+  int type;
+  int protocol;
+  PyObject* (*error_handler)();
+  std::int64_t timeout;  // Nanoseconds; negative: blocking; 0: non-blocking.
+};
+inline constexpr std::int64_t kBlockingTimeout = -1'000'000'000;
+
+inline SocketHead& socket_head(PyObject* socket) {
+  return *reinterpret_cast<SocketHead*>(socket);
+}
+
+/// The word of an RLock that holds its owner's identity, 0 when it is free.
+extern std::size_t rlock_owner_offset;
+inline unsigned long& rlock_owner(PyObject* lock) {
+  return *reinterpret_cast<unsigned long*>(reinterpret_cast<char*>(lock) + rlock_owner_offset);
+}
+
+/// Is this the lock that CPython (3.11, 3.12) releases by itself when a native thread ends? Such a
+/// release passes no hook.
+bool is_released_by_thread_end(PyObject* lock);
+
+// Each returns nullptr when all is as believed, else why not (a literal); no Python error is left.
+const char* check_socket();
+const char* check_rlock();
+
+}  // namespace greenwsgi::patch::layout

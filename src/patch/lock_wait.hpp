@@ -1,0 +1,34 @@
+// lock_wait.hpp - waiting for a lock of _thread, plain or reentrant, in the parking lot.
+#pragma once
+
+#include "src/patch/call.hpp"
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+/// (False,): the arguments of an acquire() that does not wait. Made with the lock group.
+extern PyObject* acquire_now;
+
+/// Until when an acquire() with these arguments waits. False: it does not wait, or its arguments
+/// are wrong, both of which the original knows best.
+bool acquire_deadline(const Call& call, Instant* deadline);
+
+/// After `attempt()` has returned `refused` (False, taken over): parks until another attempt gives
+/// anything else, or the deadline has passed; what the last attempt gave. `attempt` does not
+/// switch.
+template <class Attempt>
+PyObject* wait_for_lock(const Call& call, PyObject* refused, Instant deadline, Attempt attempt) {
+  const py::Ref keep = py::Ref::share(call.self());
+  for (bool front = false;; front = true) {
+    Py_DECREF(refused);
+    const py::Woken why = py::park_on(call.self(), deadline, front, "a lock");
+    if (py::raise_if_interrupted()) {
+      if (why == py::Woken::unparked) wake_one(call.self());
+      return nullptr;
+    }
+    refused = attempt();
+    if (refused != Py_False || why == py::Woken::timed_out) return refused;
+  }
+}
+
+}  // namespace greenwsgi::patch

@@ -1,0 +1,120 @@
+// getaddrinfo, gethostbyname, gethostbyname_ex, gethostbyaddr, getnameinfo: the original, on a
+// native thread, so that answers and errors are libc's own. What needs no look-up (a literal
+// address) is answered at once.
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "src/patch/hooks.hpp"
+#include "src/patch/native_call.hpp"
+#include "src/patch/socket_hooks.hpp"
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+using py::Ref;
+
+// A text that no resolver has to be asked for: an address, nothing, or everybody.
+bool is_literal(const char* text, Py_ssize_t bytes) {
+  char name[INET6_ADDRSTRLEN + 32];
+  if (bytes == 0) return true;
+  if (bytes < 0 || bytes >= static_cast<Py_ssize_t>(sizeof name)) return false;
+  std::memcpy(name, text, static_cast<std::size_t>(bytes));
+  name[bytes] = '\0';
+  if (std::strcmp(name, "<broadcast>") == 0) return true;
+  unsigned char address[sizeof(in6_addr)];
+  if (inet_pton(AF_INET, name, address) == 1) return true;
+  if (char* scope = std::strchr(name, '%')) *scope = '\0';
+  return inet_pton(AF_INET6, name, address) == 1;
+}
+
+// Also true for what is no host at all: the original says so without waiting.
+bool needs_no_lookup(PyObject* host) {
+  if (host == nullptr || host == Py_None) return true;
+  if (PyUnicode_Check(host)) {
+    Py_ssize_t bytes = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(host, &bytes);
+    if (text == nullptr) PyErr_Clear();
+    return text == nullptr || is_literal(text, bytes);
+  }
+  if (PyBytes_Check(host)) return is_literal(PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host));
+  if (PyByteArray_Check(host)) {
+    return is_literal(PyByteArray_AS_STRING(host), PyByteArray_GET_SIZE(host));
+  }
+  return true;
+}
+
+PyObject* look_up(Call& call) {
+  return call_natively(call, NativeWork::lookup, "a name look-up");
+}
+
+PyObject* hook_getaddrinfo(Call& call) {
+  if (!py::can_park()) return call.pass_on();
+  PyObject* given[6] = {};
+  if (!call.arrange({"host", "port", "family", "type", "proto", "flags"}, given) ||
+      needs_no_lookup(given[0])) {
+    return call.pass_on();
+  }
+  return look_up(call);
+}
+
+PyObject* hook_gethostbyname(Call& call) {
+  if (!py::can_park() || call.count() != 1 || needs_no_lookup(call.item(0))) return call.pass_on();
+  return look_up(call);
+}
+
+// gethostbyaddr and gethostbyname_ex ask the resolver for literals as well.
+PyObject* hook_always(Call& call) {
+  return py::can_park() ? look_up(call) : call.pass_on();
+}
+
+PyObject* hook_getnameinfo(Call& call) {
+  if (!py::can_park()) return call.pass_on();
+  const bool numeric = call.count() == 2 && PyLong_Check(call.item(1)) &&
+                       (PyLong_AsLong(call.item(1)) & NI_NUMERICHOST) != 0;
+  PyErr_Clear();
+  return numeric ? call.pass_on() : look_up(call);
+}
+
+constexpr Target targets[] = {
+    target<hook_getaddrinfo>("_socket", nullptr, "getaddrinfo"),
+    target<hook_gethostbyname>("_socket", nullptr, "gethostbyname"),
+    target<hook_always, 0>("_socket", nullptr, "gethostbyname_ex"),
+    target<hook_always, 1>("_socket", nullptr, "gethostbyaddr"),
+    target<hook_getnameinfo>("_socket", nullptr, "getnameinfo"),
+};
+
+}  // namespace
+
+const Group names_group = {"names", targets, nullptr};
+
+Ref resolved_address(int family, PyObject* address) {
+  const bool internet = family == AF_INET || family == AF_INET6;
+  if (!internet || !PyTuple_Check(address) || PyTuple_GET_SIZE(address) < 2 ||
+      needs_no_lookup(PyTuple_GET_ITEM(address, 0))) {
+    return Ref::share(address);
+  }
+  const Ref module = Ref::steal(PyImport_ImportModule("_socket"));
+  if (!module) return Ref();
+  const Ref answers = Ref::steal(PyObject_CallMethod(
+      module.get(), "getaddrinfo", "OOi", PyTuple_GET_ITEM(address, 0), Py_None, family));
+  if (!answers) return Ref();
+  // [(family, type, protocol, canonical name, (address, ...)), ...]; the first, as libc's callers
+  // do.
+  const Ref first = Ref::steal(PySequence_GetItem(answers.get(), 0));
+  const Ref found = first ? Ref::steal(PySequence_GetItem(first.get(), 4)) : Ref();
+  Ref host = found ? Ref::steal(PySequence_GetItem(found.get(), 0)) : Ref();
+  Ref made = host ? Ref::steal(PyTuple_New(PyTuple_GET_SIZE(address))) : Ref();
+  if (!made) return Ref();
+  PyTuple_SET_ITEM(made.get(), 0, host.release());
+  for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(address); i++) {
+    PyTuple_SET_ITEM(made.get(), i, Py_NewRef(PyTuple_GET_ITEM(address, i)));
+  }
+  return made;
+}
+
+}  // namespace greenwsgi::patch

@@ -1,0 +1,163 @@
+// patch.cpp - the room's names in green._core: installing the groups, and what the fallback by name
+// (green/patch.py) is made of.
+#include "src/patch/patch.hpp"
+
+#include "greenwsgi/io/io.hpp"
+#include "src/patch/hooks.hpp"
+#include "src/patch/native_call.hpp"
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+using py::Ref;
+
+const Group* const groups[] = {&sleep_group, &lock_group,   &rlock_group, &thread_group,
+                               &queue_group, &socket_group, &names_group, &select_group};
+
+/// {group: "in place", or how it fell back and why}; empty before patch_all().
+PyObject* report = nullptr;
+
+// Replaces the group's names instead, which green.patch knows to do. What was done and why, as a
+// text; empty: a Python error is set.
+Ref fall_back(const Group& group, const std::string& why) {
+  const Ref module = Ref::steal(PyImport_ImportModule("green.patch"));
+  if (!module) return Ref();
+  return Ref::steal(PyObject_CallMethod(module.get(), "fall_back", "ss", group.name, why.c_str()));
+}
+
+PyObject* patch_all(PyObject*, PyObject*) {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_RuntimeError, "patching is for the main interpreter: call it there");
+    return nullptr;
+  }
+  Ref messages = Ref::steal(PyList_New(0));
+  if (!messages) return nullptr;
+  for (const Group* group : groups) {
+    if (PyDict_GetItemString(report, group->name) != nullptr) continue;
+    const std::string wrong = install(*group);
+    const Ref text =
+        wrong.empty() ? Ref::steal(PyUnicode_FromString("in place")) : fall_back(*group, wrong);
+    if (!text || PyDict_SetItemString(report, group->name, text.get()) < 0) return nullptr;
+    if (wrong.empty()) continue;
+    const Ref message = Ref::steal(PyUnicode_FromFormat("%s: %U", group->name, text.get()));
+    if (!message || PyList_Append(messages.get(), message.get()) < 0) return nullptr;
+  }
+  return messages.release();
+}
+
+PyObject* patch_report(PyObject*, PyObject*) {
+  return PyDict_Copy(report);
+}
+
+// --- For the fallback
+
+PyObject* can_park(PyObject*, PyObject*) {
+  return PyBool_FromLong(py::can_park());
+}
+
+// A number of seconds or None, as a deadline. False: a Python error is set.
+bool as_deadline(PyObject* timeout, Instant* deadline) {
+  *deadline = kNever;
+  if (timeout == Py_None) return true;
+  Duration length{};
+  if (!plain_seconds(timeout, &length)) {
+    PyErr_SetString(PyExc_ValueError, "timeout must be None or a number that is not negative");
+    return false;
+  }
+  *deadline = deadline_after(length);
+  return true;
+}
+
+bool check_can_park() {
+  if (py::can_park()) return true;
+  PyErr_SetString(PyExc_RuntimeError, "nothing can wait cooperatively here: ask can_park() first");
+  return false;
+}
+
+// park(key, timeout, front): True when unparked, False when the time is over.
+PyObject* park(PyObject*, PyObject* arguments) {
+  PyObject *key, *timeout;
+  int front;
+  Instant deadline;
+  if (!PyArg_ParseTuple(arguments, "OOp:park", &key, &timeout, &front) || !check_can_park() ||
+      !as_deadline(timeout, &deadline)) {
+    return nullptr;
+  }
+  const Ref keep = Ref::share(key);
+  const py::Woken why = py::park_on(key, deadline, front != 0, "a lock");
+  if (py::raise_if_interrupted()) {
+    if (why == py::Woken::unparked) wake_one(key);
+    return nullptr;
+  }
+  return PyBool_FromLong(why != py::Woken::timed_out);
+}
+
+PyObject* unpark(PyObject*, PyObject* key) {
+  wake_one(key);
+  Py_RETURN_NONE;
+}
+
+// wait_fd(fd, events, timeout): True when ready, False when the time is over.
+PyObject* wait_fd(PyObject*, PyObject* arguments) {
+  int fd;
+  short events;
+  PyObject* timeout;
+  Instant deadline;
+  if (!PyArg_ParseTuple(arguments, "ihO:wait_fd", &fd, &events, &timeout) || !check_can_park() ||
+      !as_deadline(timeout, &deadline)) {
+    return nullptr;
+  }
+  for (;;) {
+    const Result<short> ready = io::poll(fd, events, deadline);
+    if (ready.ok()) Py_RETURN_TRUE;
+    if (ready.error().code == ETIMEDOUT) Py_RETURN_FALSE;
+    if (ready.error().code == ECANCELED && !py::raise_if_interrupted()) continue;
+    if (ready.error().code != ECANCELED) set_errno(ready.error().code);
+    return nullptr;
+  }
+}
+
+PyObject* call_object(PyObject* function, PyObject* arguments, PyObject* keywords) {
+  return PyObject_Call(function, arguments, keywords);
+}
+
+PyObject* natively(Call& call) {
+  return py::can_park() ? call_natively(call, NativeWork::wait, "a native thread") : call.pass_on();
+}
+
+// call_natively(function, *arguments, **keywords)
+PyObject* run_natively(PyObject*, PyObject* arguments, PyObject* keywords) {
+  if (PyTuple_GET_SIZE(arguments) == 0) {
+    PyErr_SetString(PyExc_TypeError, "call_natively() needs a function");
+    return nullptr;
+  }
+  const Ref rest = Ref::steal(PyTuple_GetSlice(arguments, 1, PyTuple_GET_SIZE(arguments)));
+  if (!rest) return nullptr;
+  using Entry = Hooked<natively>;
+  Entry::original = as_c_function(call_object);
+  return Entry::tuple_keywords(PyTuple_GET_ITEM(arguments, 0), rest.get(), keywords);
+}
+
+PyMethodDef methods[] = {
+    {"patch_all", patch_all, METH_NOARGS,
+     "Makes what blocks cooperative, in place. A message for each group that fell back."},
+    {"patch_report", patch_report, METH_NOARGS,
+     "{group: 'in place', or how it fell back and why}; empty before patch_all()."},
+    {"can_park", can_park, METH_NOARGS, "May the caller wait cooperatively?"},
+    {"park", park, METH_VARARGS, nullptr},
+    {"unpark", unpark, METH_O, nullptr},
+    {"wait_fd", wait_fd, METH_VARARGS, nullptr},
+    {"call_natively", as_c_function(run_natively), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+int add_to_module(PyObject* module) {
+  if (report == nullptr) report = PyDict_New();
+  return report == nullptr ? -1 : PyModule_AddFunctions(module, methods);
+}
+
+}  // namespace greenwsgi::patch

@@ -1,0 +1,37 @@
+// waiting.hpp - what all hooks share about waits: lengths of time as Python passes them, wake-ups,
+// and the exceptions that end a wait.
+#pragma once
+
+#include "src/py/parking_lot.hpp"
+#include "src/py/runtime.hpp"
+
+namespace greenwsgi::patch {
+
+/// Seconds that need no judging: a float or an integer (or what has __index__), not negative, of
+/// less than 292 years. False for all else, without an error: the original says what is wrong.
+/// Rounded up to nanoseconds, as CPython rounds time-outs.
+bool plain_seconds(PyObject* seconds, Duration* length);
+
+/// `length` from now, on the clock of the calling thread's hub.
+Instant deadline_after(Duration length);
+
+/// Wakes a green that waits for `key`, if any does. From every thread and interpreter: the method
+/// tables we hook are shared by all of them, the parking lot is not.
+inline void wake_one(const void* key) {
+  if (py::parked_count == 0) return;
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) py::unpark_one(key);
+}
+
+/// Lets the others have a turn. False: a Python error is set.
+bool yield_turn();
+
+/// The same, every so many calls: what is always ready at once (a socket with data) must not starve
+/// the others.
+bool spend_turn();
+
+/// Sets TimeoutError("timed out"), as sockets do.
+void set_timed_out();
+/// Sets the OSError of `code`, as sockets do.
+void set_errno(int code);
+
+}  // namespace greenwsgi::patch
