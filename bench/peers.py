@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 OUT = HERE / "out"
 PYTHON = OUT / "venv" / "bin" / "python"
 LAUNCH = f"{PYTHON} {HERE / 'launch.py'}"
-OURS = f"{PYTHON} -m green.cli serve app:app --chdir {HERE} --bind 127.0.0.1:{{port}}"
+OURS = f"{PYTHON.parent / 'greenwsgi'} serve app:app --chdir {HERE} --bind 127.0.0.1:{{port}}"
 
 #: name -> command; `{port}` is filled in.
 PEERS = {
