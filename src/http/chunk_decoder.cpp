@@ -94,10 +94,10 @@ bool ChunkDecoder::begin_chunk(const RequestLimits& limits) {
 }
 
 bool ChunkDecoder::take_trailer(char c, const RequestLimits& limits) {
-  if (at_ == At::trailer_lf) return expect(c, '\n', At::trailer_begin);
   if (at_ == At::last_lf) return expect(c, '\n', At::done);
   if (at_ == At::trailer_begin && c == '\r') return expect(c, '\r', At::last_lf);
   if (++trailer_bytes_ > limits.header_bytes) return refuse(431, "the trailer section is too long");
+  if (at_ == At::trailer_lf) return expect(c, '\n', At::trailer_begin);
 
   if (at_ == At::trailer_begin) return take_trailer_begin(c, limits);
   if (at_ == At::trailer_name) {

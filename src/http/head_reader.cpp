@@ -59,6 +59,11 @@ Refusal refusal_of(llhttp_errno_t error) {
   }
 }
 
+/// Most versions of llhttp refuse a tab behind Content-Length's number, some take it.
+bool tab_behind_number(std::string_view name, std::string_view behind) {
+  return behind.find('\t') != std::string_view::npos && equals_lower(name, "content-length");
+}
+
 constexpr int kLastMethod = HTTP_SOURCE;
 
 std::string_view between(const char* begin, const char* end) {
@@ -241,6 +246,9 @@ Refusal HeadReader::check_field(Header& field,
   const char* const line_end = skip_spaces(value_end);
   if (*line_end != '\r') return {400, "a header field is in doubt"};
   while (value_end > value_begin && is_space(value_end[-1])) --value_end;
+  if (tab_behind_number(field.name, between(value_end, line_end))) {
+    return {400, "Content-Length is not valid"};
+  }
   field.value = between(value_begin, value_end);
   cursor = line_end + 2;
   return {};

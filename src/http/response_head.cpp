@@ -133,7 +133,7 @@ void ResponseHead::write_content_length(std::uint64_t bytes) {
 }
 
 void ResponseHead::clear() {
-  if (bytes_.capacity() > kKeptBytes) bytes_ = {};
+  if (bytes_.capacity() > kKeptBytes) std::string().swap(bytes_);
   bytes_.clear();
   content_length_ = -1;
   code_ = 0;

@@ -61,6 +61,7 @@ inline constexpr Case kFields[] = {
      "Content-Length=007;[length 7]"},
     {"white space around Content-Length is not part of it", "Content-Length: \t5 \r\n"sv,
      "Content-Length=5;[length 5]"},
+    {"a tab behind Content-Length's number is refused", "Content-Length: 5 \t\r\n"sv, "400"},
     {"two equal Content-Lengths are refused", "Content-Length: 5\r\nContent-Length: 5\r\n"sv,
      "400"},
     {"two different Content-Lengths are refused", "Content-Length: 5\r\nContent-Length: 6\r\n"sv,
