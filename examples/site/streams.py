@@ -49,6 +49,6 @@ def send(environ: WSGIEnvironment) -> Iterable[bytes]:
 
 @cache
 def large_file() -> IO[bytes]:
-    file = tempfile.NamedTemporaryFile(prefix="greenwsgi-example-")
+    file = tempfile.NamedTemporaryFile(prefix="greenwsgi-example-")  # noqa: SIM115
     file.truncate(DOWNLOAD_BYTES)  # Sparse: a quarter of a gigabyte that takes no space.
     return file
