@@ -106,7 +106,8 @@ Result<std::size_t> send_file(
       continue;
     }
     if (errno == EINTR) continue;
-    if (errno == ENOSYS) return Errno{EINVAL};
+    const bool cannot = errno == EINVAL || errno == ENOSYS;
+    if (cannot) return Errno{sent == 0 ? EINVAL : EIO};
     if (errno != EAGAIN) return Errno{errno};
     const Result<short> writable = poll(fd, POLLOUT, deadline_of(progress));
     if (!writable.ok()) return writable.error();

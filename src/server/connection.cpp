@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 
 namespace greenwsgi::server {
@@ -29,6 +30,7 @@ Connection::~Connection() {
   GW_ASSERT(!receive_.in_flight);
   GW_ASSERT(!has_fiber_);
   ::close(fd_);
+  server_.on_freed();
 }
 
 void Connection::name_endpoints(const Listener& listener) {
@@ -113,17 +115,17 @@ void Connection::cut() {
 }
 
 void Connection::go_idle() {
-  if (eof_ || server_.stopping) return close();
+  if (eof_ || gone_ || server_.stopping) return close();
+  GW_ASSERT(input_.empty());
+  input_.release();
   if (parser_.in_request()) {
     phase_ = Phase::head;
     set_deadline(saturating_add(server_.scheduler.now(), server_.options.header_timeout));
   } else {
     phase_ = Phase::idle;
-    input_.release();
     set_deadline(saturating_add(server_.scheduler.now(), server_.options.keep_alive_timeout));
   }
-  paused_ = false;
-  if (!receive_.in_flight) arm_receive();
+  resume_receive();
 }
 
 // Closing a socket with unread bytes resets it, which may destroy a response on its way: say that
@@ -134,8 +136,15 @@ void Connection::linger() {
   input_.release();
   ::shutdown(fd_, SHUT_WR);
   set_deadline(server_.scheduler.now() + kLingerTime);
-  paused_ = false;
-  if (!receive_.in_flight) arm_receive();
+  resume_receive();
+}
+
+// What is unsent would stay in the kernel until the client takes it, which one that has just shown
+// that it takes nothing never may: a reset frees it.
+void Connection::lose_client(Errno why) {
+  gone_ = true;
+  const struct ::linger none { .l_onoff = 1, .l_linger = 0 };
+  if (why.code == ETIMEDOUT) ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 void Connection::close() {
@@ -144,7 +153,7 @@ void Connection::close() {
   server_.scheduler.stop(clock_);
   unlink();
   if (receive_.in_flight) server_.scheduler.hub().cancel(receive_);
-  server_.on_closed(*this);
+  server_.on_closed();
   free_if_done();
 }
 

@@ -45,11 +45,14 @@ class Connection : public ListNode {
   int fd() const { return fd_; }
   bool may_keep_alive() const;
   bool client_gone() const { return gone_; }
+  /// The client gets all of `parts`, or nothing ever after.
+  Status send_all(std::span<iovec> parts);
+  void lose_client(Errno why);
+  /// No "100 Continue" from here on.
+  void on_response_begins() { continue_wanted_ = false; }
   Result<io::ConstBytes> peek_body();
   void consume_body(std::size_t bytes);
   void release_head();
-  bool body_unread() const { return !body_ended_; }
-  bool continue_unsent() const { return continue_wanted_; }
 
  private:
   struct RecvOp : Op {
@@ -69,12 +72,14 @@ class Connection : public ListNode {
 
   // Receiving (connection_receive.cpp).
   void arm_receive();
+  void resume_receive();
   void on_received();
   void on_bytes(io::ConstBytes bytes);
   void on_receive_ended();
   void wake_reader();
   bool parse_head(io::ConstBytes& bytes);
   bool parse_body();
+  Status send_continue();
   Status wait_for_input();
 
   // The life of a request.

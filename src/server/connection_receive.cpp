@@ -1,6 +1,7 @@
 // A connection's bytes: from the multishot receive to the parser, or to the handler that reads a
 // body.
 #include <cerrno>
+#include <utility>
 
 #include "src/server/connection.hpp"
 
@@ -9,11 +10,17 @@ namespace greenwsgi::server {
 namespace {
 constexpr std::size_t kInputMax = 256 * 1024;  // Received ahead of the handler; then we pause.
 constexpr std::size_t kInputLow = 64 * 1024;   // And go on from here.
-constexpr std::uint64_t kLingerBytesMax = 1024 * 1024;
+constexpr std::uint64_t kLingerBytesMax = 16 * 1024 * 1024;
 }  // namespace
 
 void Connection::arm_receive() {
   server_.scheduler.hub().submit(receive_);
+}
+
+// One that is still being paused goes on when that is done, in on_received().
+void Connection::resume_receive() {
+  paused_ = false;
+  if (!receive_.in_flight && !eof_) arm_receive();
 }
 
 void Connection::on_received() {
@@ -88,21 +95,23 @@ Result<io::ConstBytes> Connection::peek_body() {
     if (body_ended_) return io::ConstBytes{};
     if (body_error_ != 0) return Errno{body_error_};
     if (parse_body()) continue;
-    if (eof_) return Errno{body_error_ = ECONNRESET};
-    if (continue_wanted_) {
-      continue_wanted_ = false;
-      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      iovec part{const_cast<char*>(kContinue.data()), kContinue.size()};
-      const Status sent = io::send_all(fd_, {&part, 1}, server_.options.write_timeout);
-      if (!sent.ok()) return sent.error();
-    }
+    if (eof_ || gone_) return Errno{body_error_ = ECONNRESET};
+    if (const Status sent = send_continue(); !sent.ok()) return sent.error();
     if (const Status waited = wait_for_input(); !waited.ok()) return waited.error();
   }
+}
+
+Status Connection::send_continue() {
+  if (!std::exchange(continue_wanted_, false)) return Done{};
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  iovec part{const_cast<char*>(kContinue.data()), kContinue.size()};
+  return send_all({&part, 1});
 }
 
 // False when more bytes are needed.
 bool Connection::parse_body() {
   const io::ConstBytes bytes = input_.bytes();
+  if (!bytes.empty()) continue_wanted_ = false;  // The client has not waited for it.
   const http::RequestParser::Step step = parser_.next(bytes);
   switch (step.event) {
     case http::RequestParser::Event::body: {
@@ -130,14 +139,13 @@ void Connection::consume_body(std::size_t bytes) {
   body_bytes_ -= bytes;
   input_.consume(bytes);
   if (body_bytes_ == 0 && body_tail_ > 0) input_.consume(std::exchange(body_tail_, 0));
-  if (paused_ && input_.size() <= kInputLow) {
-    paused_ = false;
-    if (!receive_.in_flight && !eof_) arm_receive();
-  }
+  if (paused_ && input_.size() <= kInputLow) resume_receive();
 }
 
 Status Connection::wait_for_input() {
   Scheduler& scheduler = server_.scheduler;
+  // Requests in front of this one may have filled what this one has to wait for.
+  resume_receive();
   reader_ = scheduler.running();
   timed_out_ = false;
   set_deadline(saturating_add(scheduler.now(), server_.options.body_timeout));
@@ -151,6 +159,13 @@ Status Connection::wait_for_input() {
   if (input_.size() > had || eof_) return Done{};
   if (timed_out_) return Errno{body_error_ = ETIMEDOUT};
   return Errno{gone_ ? ECONNRESET : ECANCELED};
+}
+
+Status Connection::send_all(std::span<iovec> parts) {
+  if (gone_) return Errno{EPIPE};
+  const Status sent = io::send_all(fd_, parts, server_.options.write_timeout);
+  if (!sent.ok()) lose_client(sent.error());
+  return sent;
 }
 
 void Connection::wake_reader() {

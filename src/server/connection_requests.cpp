@@ -11,7 +11,9 @@
 namespace greenwsgi::server {
 
 namespace {
-constexpr std::size_t kDrainBytesMax = 256 * 1024;  // Of a body that the handler left unread.
+// Of a body that the handler left unread.
+constexpr std::size_t kDrainBytesMax = 256 * 1024;
+constexpr Duration kDrainTime = std::chrono::seconds(2);  // And one piece more.
 
 bool same_name(std::string_view name, std::string_view lower_case) {
   return name.size() == lower_case.size() &&
@@ -68,6 +70,7 @@ bool Connection::handle_one() {
   const Instant began = server_.access_log != nullptr ? server_.scheduler.now() : Instant::min();
   Exchange exchange(*this);
   server_.handler.handle(exchange);
+  server_.scheduler.take_interrupt();  // It was meant for the handler.
   exchange.settle(body_error_);
   if (server_.access_log != nullptr) note_access(exchange, began);
 
@@ -77,15 +80,15 @@ bool Connection::handle_one() {
 }
 
 bool Connection::drain_body() {
+  const Instant end = body_ended_ ? kNever : server_.scheduler.now() + kDrainTime;
   for (std::size_t drained = 0; !body_ended_;) {
-    if (continue_wanted_) return false;  // It was told nothing and will send nothing.
     const Result<io::ConstBytes> piece = peek_body();
     if (!piece.ok()) {
       server_.scheduler.take_interrupt();
       return false;
     }
     drained += (*piece).size();
-    if (drained > kDrainBytesMax) return false;
+    if (drained > kDrainBytesMax || server_.scheduler.now() > end) return false;
     consume_body((*piece).size());
   }
   return true;

@@ -2,6 +2,7 @@
 #include "greenwsgi/server/exchange.hpp"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
@@ -22,6 +23,12 @@ iovec part_of(std::string_view text) {
 
 iovec part_of(io::ConstBytes bytes) {
   return {const_cast<std::byte*>(bytes.data()), bytes.size()};
+}
+
+bool holds_bytes(int fd, std::int64_t offset, std::uint64_t count) {
+  struct stat facts {};
+  if (::fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
+  return offset <= facts.st_size && count <= static_cast<std::uint64_t>(facts.st_size - offset);
 }
 
 }  // namespace
@@ -65,7 +72,9 @@ std::int64_t Exchange::body_bytes_left() const {
 Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
   GW_ASSERT(!head_sent_);
   GW_ASSERT(response_.begun());
-  to_.keep_alive = connection_.may_keep_alive();
+  // After an interim status the client waits for another; it will not come.
+  to_.keep_alive = connection_.may_keep_alive() && response_.code() >= 200;
+  connection_.on_response_begins();
   framing_ = response_.end(to_, body_bytes, connection_.server().options.server_header);
   head_sent_ = true;
   return send_body_piece(first, response_.bytes());
@@ -73,6 +82,7 @@ Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
 
 Status Exchange::write(io::ConstBytes piece) {
   GW_ASSERT(head_sent_);
+  GW_ASSERT(!finished_);
   return send_body_piece(piece, {});
 }
 
@@ -122,36 +132,45 @@ Status Exchange::send_pieces(std::span<iovec> parts) {
     part.iov_len -= taken;
     sent -= taken;
   }
-  const Status status =
-      io::send_all(connection_.fd(), parts, connection_.server().options.write_timeout);
+  const Status status = connection_.send_all(parts);
   if (!status.ok()) broken_ = true;
   return status;
 }
 
 Status Exchange::send_file(int fd, std::int64_t offset, std::uint64_t count) {
   GW_ASSERT(head_sent_);
+  GW_ASSERT(!finished_);
   using Body = http::Framing::Body;
-  if (framing_.body == Body::none || count == 0) return Done{};
   if (framing_.body == Body::sized) count = std::min(count, framing_.bytes - body_sent_);
+  if (framing_.body == Body::none || count == 0) return Done{};
   if (connection_.client_gone()) return Errno{EPIPE};
+  if (framing_.body != Body::chunked) return send_file_bytes(fd, offset, count);
+  // What a chunk announces cannot be taken back: only where sendfile(2) is sure to work.
+  if (!holds_bytes(fd, offset, count)) return Errno{EINVAL};
   char room[24];
-  if (framing_.body == Body::chunked) {
-    iovec line = part_of(http::chunk_size_line(count, room));
-    if (const Status sent = send_pieces({&line, 1}); !sent.ok()) return sent;
+  iovec line = part_of(http::chunk_size_line(count, room));
+  if (const Status sent = send_pieces({&line, 1}); !sent.ok()) return sent;
+  if (const Status sent = send_file_bytes(fd, offset, count); !sent.ok()) {
+    broken_ = true;
+    return sent.error() == Errno{EINVAL} ? Errno{EIO} : sent.error();
   }
+  iovec end = part_of(http::kChunkEnd);
+  return send_pieces({&end, 1});
+}
+
+Status Exchange::send_file_bytes(int fd, std::int64_t offset, std::uint64_t count) {
   const Result<std::size_t> sent = io::send_file(connection_.fd(), fd, offset, count,
                                                  connection_.server().options.write_timeout);
-  const bool untouched = !sent.ok() && sent.error() == Errno{EINVAL};
-  if (untouched && framing_.body != Body::chunked) return sent.error();
-  if (!sent.ok() || *sent < count) broken_ = true;
-  if (!sent.ok()) return sent.error();
-  body_sent_ += *sent;
-  if (*sent < count) return Errno{ENODATA};
-  if (framing_.body == Body::chunked) {
-    iovec end = part_of(http::kChunkEnd);
-    return send_pieces({&end, 1});
+  if (sent.ok()) {
+    body_sent_ += *sent;
+    if (*sent == count) return Done{};
+    broken_ = true;
+    return Errno{ENODATA};
   }
-  return Done{};
+  if (sent.error() == Errno{EINVAL}) return sent.error();
+  broken_ = true;
+  connection_.lose_client(sent.error());
+  return sent.error();
 }
 
 Status Exchange::finish() {
@@ -164,7 +183,8 @@ Status Exchange::finish() {
     return Errno{ENODATA};
   }
   if (framing_.body == Body::to_close) framing_.keep_alive = false;
-  if (framing_.body == Body::chunked && !broken_) {
+  if (framing_.body == Body::chunked && broken_) return Errno{ENODATA};
+  if (framing_.body == Body::chunked) {
     iovec last = part_of(http::kLastChunk);
     return send_pieces({&last, 1});
   }
@@ -184,6 +204,7 @@ void Exchange::settle(int body_error) {
     const std::string text = phrase + "\n";
     const io::ConstBytes body = std::as_bytes(std::span(text));
     if (status != 500) broken_ = true;
+    connection_.server().statistics.requests_refused += 1;
     if (send_head(static_cast<std::int64_t>(text.size()), body).ok()) finished_ = true;
   }
   if (!finished_) broken_ = true;

@@ -13,10 +13,12 @@ struct Server::Impl {
   ~Impl();
 
   void on_accepted(int fd, const Listener& listener);
-  void on_closed(Connection& connection);
+  void on_closed();
+  void on_freed();
   void on_listener_closed();
   void stop(Duration grace);
   void start();
+  void stop_timers();
   bool done() const;
   void wake_run_if_done();
 
@@ -30,7 +32,8 @@ struct Server::Impl {
   std::vector<std::unique_ptr<Listener>> listeners;
   std::size_t listeners_open = 0;
   List<Connection> connections;
-  Fiber* runner = nullptr;  // Parked in run().
+  std::size_t connections_closing = 0;  // No longer in the list; their receive has to end yet.
+  Fiber* runner = nullptr;              // Parked in run().
   bool started = false;
   bool stopping = false;
   bool grace_over = false;

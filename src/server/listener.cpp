@@ -16,6 +16,7 @@ namespace greenwsgi::server {
 
 namespace {
 
+constexpr int kBacklogMax = 65536;  // More than net.core.somaxconn is likely to be.
 constexpr Duration kRetryPause = std::chrono::milliseconds(50);
 constexpr Duration kComplaintPause = std::chrono::seconds(5);
 
@@ -120,14 +121,16 @@ void Listener::stop() {
   }
 }
 
-// Those whom the kernel has greeted already would be reset by close(2): take them in.
+// Those whom the kernel has greeted already would be reset by close(2): take them in. Bounded,
+// since others may go on knocking.
 void Listener::finish() {
   ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) | O_NONBLOCK);
-  for (;;) {
+  for (int taken = 0; taken < kBacklogMax;) {
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0 && errno == EINTR) continue;
     if (fd < 0) break;
     server_.on_accepted(fd, *this);
+    taken += 1;
   }
   ::close(std::exchange(fd_, -1));
   server_.on_listener_closed();

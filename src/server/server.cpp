@@ -35,6 +35,10 @@ Server::Impl::Impl(Scheduler& its_scheduler, Handler& its_handler, const Options
       grace_(*this, on_grace_over) {}
 
 Server::Impl::~Impl() {
+  stop_timers();
+}
+
+void Server::Impl::stop_timers() {
   scheduler.stop(housekeeping);
   scheduler.stop(idle_sweep_);
   scheduler.stop(grace_);
@@ -58,8 +62,13 @@ void Server::Impl::on_accepted(int fd, const Listener& listener) {
   if (stopping) connection->close_if_idle();
 }
 
-void Server::Impl::on_closed(Connection&) {
+void Server::Impl::on_closed() {
   statistics.connections_open -= 1;
+  connections_closing += 1;
+}
+
+void Server::Impl::on_freed() {
+  connections_closing -= 1;
   wake_run_if_done();
 }
 
@@ -75,7 +84,8 @@ void Server::Impl::start() {
 }
 
 bool Server::Impl::done() const {
-  return stopping && listeners_open == 0 && (connections.empty() || grace_over);
+  if (!stopping || listeners_open > 0 || connections_closing > 0) return false;
+  return connections.empty() || grace_over;
 }
 
 void Server::Impl::wake_run_if_done() {
@@ -89,6 +99,7 @@ void Server::Impl::stop(Duration grace) {
     scheduler.start(grace_, end);
   }
   if (stopping) return;
+  start();  // Those who have knocked already are served, even before run().
   stopping = true;
   for (const auto& listener : listeners) listener->stop();
   // Not before the bytes that have come by now are looked at: they may be a request.
@@ -155,7 +166,7 @@ Status Server::run() {
     impl.scheduler.park(wait);
   }
   if (!impl.done()) return Errno{ECANCELED};
-  impl.scheduler.stop(impl.housekeeping);
+  impl.stop_timers();
   return Done{};
 }
 

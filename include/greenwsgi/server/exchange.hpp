@@ -34,9 +34,10 @@ class Exchange {
   /// The views of head() are not needed any more (only version, method kind and framing are kept).
   void release_head();
 
-  /// The body bytes that have arrived, at least one; empty at the end of the body. Waits for them,
-  /// and sends "100 Continue" first where the client expects it. Errors: ETIMEDOUT (no progress),
-  /// EBADMSG (malformed), EFBIG (over the limit), ECONNRESET (the client has gone), ECANCELED.
+  /// The body bytes that have arrived, at least one, valid until the fiber switches; empty at the
+  /// end of the body. Waits for them, and sends "100 Continue" first where the client expects it
+  /// and the response has not begun. Errors: ETIMEDOUT (no progress), EBADMSG (malformed), EFBIG
+  /// (over the limit), ECONNRESET (the client has gone), ECANCELED.
   Result<io::ConstBytes> peek_body();
   /// Takes the first `bytes` of what peek_body() returned.
   void consume_body(std::size_t bytes);
@@ -48,7 +49,8 @@ class Exchange {
   /// of the whole body where it is known, else -1. May switch. EMSGSIZE: `first` is longer than the
   /// announced body; the head and as much as was announced have been sent.
   Status send_head(std::int64_t body_bytes, io::ConstBytes first);
-  /// Sends a further piece. May switch. EMSGSIZE as above.
+  /// Sends a further piece. May switch. EMSGSIZE as above. Once a call has failed to send, also by
+  /// ETIMEDOUT or ECANCELED, nobody knows how far the response got: the rest fail with EPIPE.
   Status write(io::ConstBytes piece);
   /// Sends `count` bytes of a file from `offset`, without copying. May switch. EINVAL: this file
   /// cannot be sent so, and nothing was; ENODATA: the file ended early.
@@ -65,6 +67,7 @@ class Exchange {
   friend class Connection;
   Status send_pieces(std::span<iovec> pieces);
   Status send_body_piece(io::ConstBytes piece, std::string_view before);
+  Status send_file_bytes(int fd, std::int64_t offset, std::uint64_t count);
   void settle(int body_error);
 
   Connection& connection_;
