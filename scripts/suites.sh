@@ -3,7 +3,7 @@
 # A suite is a function suite_NAME. It may say that it cannot run here by `skip REASON`; every other
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
-default_suites='project unit python epoll apps load wheel'
+default_suites='project unit python epoll real load wheel'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
@@ -61,10 +61,6 @@ suite_unit() {
   meson test -C "$build" --suite unit --print-errorlogs --quiet
 }
 
-python_tests() {
-  pytest_on tests/python --ignore tests/python/apps --ignore tests/python/load
-}
-
 # Can the hub $1 run here? The reason it cannot is the runtime's own.
 hub_or_skip() {
   GREENWSGI_HUB=$1 "$venv/bin/python" -P -c 'from green import _core; _core.hub_reason()' 2>"$build/.hub" ||
@@ -75,29 +71,30 @@ suite_python() {
   build_package
   need test
   hub_or_skip "${GREENWSGI_HUB:-uring}"
-  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} python_tests
+  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/python
 }
 
 suite_epoll() {
   build_package
   need test
   hub_or_skip epoll
-  GREENWSGI_HUB=epoll python_tests
+  GREENWSGI_HUB=epoll pytest_on tests/python
 }
 
 suite_apps() {
-  [ -d tests/python/apps ] || skip 'tests/python/apps does not exist'
   build_package
   need test
   need apps
-  pytest_on tests/python/apps
+  # Three hundred megabytes for one test: only where they are asked for, or there already.
+  [ -z "${INSTALL_BROWSER:-}" ] || command -v chromedriver >/dev/null ||
+    install $(cat tests/real/debian-packages)
+  pytest_on tests/real -rs
 }
 
 suite_load() {
-  [ -d tests/python/load ] || skip 'tests/python/load does not exist'
   build_package
   need test
-  pytest_on tests/python/load
+  pytest_on tests/load -rs
 }
 
 suite_wheel() {

@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 import fanout
 import live
@@ -63,8 +62,8 @@ def front_page(environ: WSGIEnvironment) -> Answer:
     text = page.substitute(
         call_source=html.escape(inspect.getsource(fanout.call_upstream).strip()),
         service_source=html.escape(inspect.getsource(upstream).strip()),
-        calls=fanout.CALLS,
-        server=html.escape(environ.get("SERVER_SOFTWARE", "an unnamed server")),
+        calls=fanout.calls_for(environ["SERVER_SOFTWARE"]),
+        server=html.escape(environ["SERVER_SOFTWARE"]),
         python=sys.version.split()[0],
         download_mib=streams.DOWNLOAD_BYTES >> 20,
     )
@@ -77,10 +76,9 @@ def static(content_type: str, name: str) -> Answer:
 
 def run_fanout(environ: WSGIEnvironment) -> Answer:
     """One line of JSON for every start and every end of a call, as they happen."""
-    asked = parse_qs(environ.get("QUERY_STRING", "")).get("calls", [str(fanout.CALLS)])[0]
-    calls = min(int(asked), fanout.CALLS) if asked.isdecimal() else fanout.CALLS
-    address = environ["SERVER_NAME"], int(environ["SERVER_PORT"] or 80)
-    events = fanout.run(address, max(calls, 1))
+    address = environ["SERVER_NAME"], int(environ["SERVER_PORT"])
+    server = environ["SERVER_SOFTWARE"]
+    events = fanout.run(address, fanout.calls_for(server), fanout.has_green_threads(server))
     lines = ("".join(json.dumps(event) + "\n" for event in some).encode() for some in events)
     return Answer("application/x-ndjson", lines)
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import http.client
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
     from green import spawn
-except ImportError:  # Under another server the calls run one after another.
+except ImportError:
     spawn = None
 
-CALLS = 10 if spawn is None else 1000
 UPSTREAM_SECONDS = 0.2
 
 # What the page receives: [number of the call, "start", "end" or "error", seconds since the begin].
 Event = list[Any]
+
+
+def has_green_threads(server: str) -> bool:
+    return spawn is not None and server.startswith("greenwsgi")
+
+
+def calls_for(server: str) -> int:
+    """How many calls to make: without green threads they are made one after another."""
+    return 1000 if has_green_threads(server) else 10
 
 
 def call_upstream(address: tuple[str, int]) -> bytes:
@@ -28,7 +36,9 @@ def call_upstream(address: tuple[str, int]) -> bytes:
     return answer
 
 
-def run(address: tuple[str, int], calls: int) -> Iterator[list[Event | dict[str, Any]]]:
+def run(
+    address: tuple[str, int], calls: int, at_once: bool
+) -> Iterator[list[Event | dict[str, Any]]]:
     """Calls the upstream `calls` times and yields the events that have come since the last."""
     began = time.perf_counter()
     happened: queue.Queue[Event] = queue.Queue()
@@ -45,7 +55,7 @@ def run(address: tuple[str, int], calls: int) -> Iterator[list[Event | dict[str,
             tell(number, "error")
 
     ended = failed = 0
-    for events in start_all(call, calls, happened):
+    for events in each(call, range(calls), happened, at_once):
         ended += sum(what == "end" for _, what, _ in events)
         failed += sum(what == "error" for _, what, _ in events)
         yield events
@@ -56,34 +66,32 @@ def run(address: tuple[str, int], calls: int) -> Iterator[list[Event | dict[str,
             "failed": failed,
             "seconds": round(seconds, 3),
             "waited": round(ended * UPSTREAM_SECONDS, 1),
-            "at_once": spawn is not None,
+            "at_once": at_once,
         }
     ]
 
 
-def start_all(call: Any, calls: int, happened: queue.Queue[Event]) -> Iterator[list[Event]]:
-    if spawn is None:
-        for number in range(calls):
+def each(
+    call: Callable[[int], None], numbers: range, happened: queue.Queue[Event], at_once: bool
+) -> Iterator[list[Event]]:
+    """Runs the calls; yields what has happened, as it happens."""
+    if not at_once:
+        for number in numbers:
             call(number)
-            yield drain(happened)
+            yield take(happened)
         return
-    for number in range(calls):
+    for number in numbers:
         spawn(call, number)
-    left = calls
+    left = len(numbers)
     while left:
-        events = drain(happened)
+        events = take(happened)
         left -= sum(what != "start" for _, what, _ in events)
         yield events
 
 
-def drain(happened: queue.Queue[Event]) -> list[Event]:
+def take(happened: queue.Queue[Event]) -> list[Event]:
     """Waits for one event; takes those with it that are there."""
-    return [happened.get(), *take_rest(happened)]
-
-
-def take_rest(happened: queue.Queue[Event]) -> Iterable[Event]:
-    try:
-        while True:
-            yield happened.get_nowait()
-    except queue.Empty:
-        return
+    events = [happened.get()]
+    while not happened.empty():
+        events.append(happened.get())
+    return events

@@ -35,7 +35,7 @@ async function runCalls() {
   };
   requestAnimationFrame(redraw);
   try {
-    const response = await fetch(`/fanout?calls=${calls}`);
+    const response = await fetch("/fanout");
     for await (const event of jsonLines(response)) {
       if (Array.isArray(event)) timeline.add(event);
       else showOutcome(event);
