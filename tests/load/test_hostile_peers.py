@@ -11,8 +11,8 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from client import ask
 from crowd import allow_descriptors
+from http_client import ask
 from served import HUBS, SECONDS, Served, serve
 
 APP = str(Path(__file__).with_name("app.py"))

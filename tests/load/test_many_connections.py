@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client import ask
 from crowd import Crowd, allow_descriptors, wait_until
+from http_client import ask
 from served import HUBS, Served, serve
 
 APP = str(Path(__file__).with_name("app.py"))

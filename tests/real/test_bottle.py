@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client import ask, ask_at_once, multipart
+from http_client import ask, ask_at_once, multipart
 from served import HUBS, Served, serve
 
 APPS = Path(__file__).with_name("apps")

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 import pytest
-from client import ask, ask_at_once, multipart
+from http_client import ask, ask_at_once, multipart
 from served import HUBS, Served, serve
 
 PROJECT = Path(__file__).with_name("apps") / "django_site"

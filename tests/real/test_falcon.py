@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client import ask, ask_at_once
+from http_client import ask, ask_at_once
 from served import HUBS, Served, serve
 
 APPS = Path(__file__).with_name("apps")

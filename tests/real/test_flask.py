@@ -8,7 +8,7 @@ from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 
 import pytest
-from client import Answer, ask, ask_at_once, multipart
+from http_client import Answer, ask, ask_at_once, multipart
 from served import HUBS, Served, serve
 
 APPS = Path(__file__).with_name("apps")

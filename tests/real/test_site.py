@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from client import ask
+from http_client import ask
 from served import HUBS, SECONDS, Served, serve
 from webdriver import Browser, browser, missing
 

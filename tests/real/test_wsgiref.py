@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from client import ask
+from http_client import ask
 from served import HUBS, serve
 
 APPS = Path(__file__).with_name("apps")
