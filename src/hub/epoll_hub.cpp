@@ -197,6 +197,7 @@ void EpollHub::refuse_one(Op& op, int error) {
 void EpollHub::wait(Instant until) {
   const bool changed = !unarmed_.empty();
   arm_all();
+  if (event_count_ > 0) return;  // Of a wait() before: dispatch() has them first.
   if (anything_done()) until = known_now_;
   known_now_ = Clock::now();
   const bool asked_lately = known_now_ - polled_at_ < kPollInterval && !wake_event_.raised();

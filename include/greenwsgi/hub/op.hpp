@@ -6,6 +6,8 @@
 //   exactly once - also after cancel(), whose only effect is to make it come sooner. The two
 //   *_multishot kinds call on_done() any number of times with in_flight still true, and a last time
 //   with in_flight false.
+// Several ops may wait on one descriptor, in one direction too; whose turn comes first is then the
+// kernel's choice. All must have ended before the descriptor is closed.
 #pragma once
 
 #include <sys/types.h>
