@@ -10,18 +10,13 @@
 
 namespace greenwsgi::http {
 
-// llhttp calls back for whole names and values, because it is given whole lines.
+// llhttp calls back for whole names, because it is given whole lines. Where a value ends follows
+// from where the next line begins.
 struct LlhttpCallbacks {
   static HeadReader& reader(llhttp_t* llhttp) { return *static_cast<HeadReader*>(llhttp->data); }
 
   static int on_name(llhttp_t* llhttp, const char* at, std::size_t bytes) {
     reader(llhttp).add_header({at, bytes});
-    return HPE_OK;
-  }
-  static int on_value(llhttp_t* llhttp, const char* at, std::size_t bytes) {
-    HeadReader& self = reader(llhttp);
-    if (self.header_size_ == 0) return HPE_USER;
-    self.headers_[self.header_size_ - 1].value = {at, bytes};
     return HPE_OK;
   }
   /// Pauses, so that llhttp never comes to the body, which is not its business here.
@@ -35,7 +30,6 @@ namespace {
 
 constexpr llhttp_settings_t kSettings = {
     .on_header_field = LlhttpCallbacks::on_name,
-    .on_header_value = LlhttpCallbacks::on_value,
     .on_headers_complete = LlhttpCallbacks::on_complete,
 };
 
@@ -60,19 +54,18 @@ Refusal refusal_of(llhttp_errno_t error) {
 }
 
 /// Most versions of llhttp refuse a tab behind Content-Length's number, some take it.
-bool tab_behind_number(std::string_view name, std::string_view behind) {
-  return behind.find('\t') != std::string_view::npos && equals_lower(name, "content-length");
+bool tab_behind_number(const Header& field, std::string_view rest) {
+  if (rest.empty() || !is_space(rest.back())) return false;
+  const char* const value_end = field.value.data() + field.value.size();
+  const auto behind = static_cast<std::size_t>(rest.data() + rest.size() - value_end);
+  return rest.substr(rest.size() - behind).find('\t') != std::string_view::npos &&
+         equals_lower(field.name, "content-length");
 }
 
 constexpr int kLastMethod = HTTP_SOURCE;
 
 std::string_view between(const char* begin, const char* end) {
   return {begin, static_cast<std::size_t>(end - begin)};
-}
-
-const char* skip_spaces(const char* at) {
-  while (is_space(*at)) ++at;
-  return at;
 }
 
 }  // namespace
@@ -121,13 +114,8 @@ void HeadReader::grow() {
   const std::size_t capacity = capacity_ * 2;
   auto bigger = std::make_unique_for_overwrite<char[]>(capacity);
   std::memcpy(bigger.get(), data_, size_);
-  const auto moved = [&](std::string_view view) {
-    return view.data() == nullptr
-               ? view
-               : std::string_view{bigger.get() + (view.data() - data_), view.size()};
-  };
   for (Header& header : std::span(headers_, header_size_)) {
-    header = {moved(header.name), moved(header.value)};
+    header.name = {bigger.get() + (header.name.data() - data_), header.name.size()};
   }
   heap_data_ = std::move(bigger);
   data_ = heap_data_.get();
@@ -140,51 +128,63 @@ void HeadReader::grow() {
 
 HeadReader::Progress HeadReader::scan() {
   const char* const end = data_ + size_;
+  const char* at = data_ + scanned_;
   for (;;) {
-    if (scanned_ == line_begin_ && scanned_ < size_) {
-      if (const Refusal refusal = check_line_start(data_[scanned_])) return refuse(refusal);
+    if (scanned_ == line_begin_ && at != end) {
+      if (const Refusal refusal = check_line_start(*at)) return refuse(refusal);
     }
-    const char* const at = find_control(data_ + scanned_, end);
+    at = find_control(at, end);
     scanned_ = static_cast<std::size_t>(at - data_);
     if (const Refusal refusal = check_limits()) return refuse(refusal);
-    if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
-      const bool last = scanned_ == line_begin_;
-      if (const Refusal refusal = end_line(scanned_)) return refuse(refusal);
-      if (last) return finish();
+    if (end - at < 2 || at[0] != '\r' || at[1] != '\n') [[unlikely]] {
+      if (at == end || *at != '\t') return stop_scan(at, end);
+      ++scanned_;
+      ++at;
       continue;
     }
-    const bool cut = at == end || (end - at == 1 && *at == '\r');
-    if (cut) break;
-    if (*at != '\t') return refuse({400, "a control character in the head"});
-    ++scanned_;
+    const bool last = scanned_ == line_begin_ && fields_begin_ != 0;
+    if (const Refusal refusal = end_line(scanned_)) return refuse(refusal);
+    if (last) return finish();
+    at += 2;
   }
+}
+
+/// At the end of what has come, or at a control character that may not stand there.
+HeadReader::Progress HeadReader::stop_scan(const char* at, const char* end) {
+  const bool cut = at == end || (end - at == 1 && *at == '\r');
+  if (!cut) return refuse({400, "a control character in the head"});
   // Not to save work, but to refuse a line as soon as it is there.
   if (const Refusal refusal = feed(line_begin_)) return refuse(refusal);
   return Progress::need_more;
 }
 
-Refusal HeadReader::check_line_start(char first) const {
+inline Refusal HeadReader::check_line_start(char first) const {
   if (fields_begin_ == 0 || first == '\r') return {};
-  if (is_space(first)) return {400, "a header field is folded"};
-  if (field_lines_ == limits_.header_count) return {431, "there are too many header fields"};
-  return {};
-}
-
-Refusal HeadReader::check_limits() const {
-  if (fields_begin_ == 0) {
-    if (scanned_ > limits_.request_line_bytes) return {414, "the request line is too long"};
-  } else if (scanned_ - fields_begin_ > limits_.header_bytes) {
-    return {431, "the header fields are too long"};
+  if (is_space(first)) [[unlikely]]
+    return {400, "a header field is folded"};
+  if (field_lines_ == limits_.header_count) [[unlikely]] {
+    return {431, "there are too many header fields"};
   }
   return {};
 }
 
+inline Refusal HeadReader::check_limits() const {
+  if (fields_begin_ != 0) [[likely]] {
+    if (scanned_ - fields_begin_ <= limits_.header_bytes) [[likely]]
+      return {};
+    return {431, "the header fields are too long"};
+  }
+  if (scanned_ <= limits_.request_line_bytes) [[likely]]
+    return {};
+  return {414, "the request line is too long"};
+}
+
 /// A line ended in CRLF at `line_end`.
-Refusal HeadReader::end_line(std::size_t line_end) {
+inline Refusal HeadReader::end_line(std::size_t line_end) {
   if (fields_begin_ == 0) {
     if (const Refusal refusal = parse_request_line({data_, line_end}, head_)) return refusal;
     fields_begin_ = line_end + 2;
-  } else {
+  } else if (line_end != line_begin_) {
     ++field_lines_;
   }
   line_begin_ = line_end + 2;
@@ -210,59 +210,50 @@ Refusal HeadReader::feed(std::size_t end) {
   return error == HPE_OK || paused ? Refusal{} : refusal_of(error);
 }
 
-/// The fields that llhttp found must be the lines that the scan found, without a byte in between
-/// that is not part of "name: value CRLF".
+/// The names that llhttp found must each begin a line that the scan found, and end at its colon;
+/// the rest of that line is the value.
 Refusal HeadReader::check_fields() {
+  if (header_size_ != field_lines_) return {400, "the header fields are in doubt"};
   MessageFields fields;
-  const char* cursor = data_ + fields_begin_;
+  const char* line = data_ + fields_begin_;
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < header_size_; ++i) {
-    Header field = headers_[i];
-    std::uint8_t name_classes = 0;
-    if (const Refusal refusal = check_field(field, cursor, name_classes)) return refusal;
+  for (std::size_t i = 0; i < field_lines_; ++i) {
+    const std::string_view name = headers_[i].name;
+    const bool last = i + 1 == field_lines_;
+    const char* const next_line = last ? data_ + line_begin_ - 2 : headers_[i + 1].name.data();
+    const char* const name_end = name.data() + name.size();
+    if (name.data() != line || name_end >= next_line || *name_end != ':') {
+      return {400, "a header field is in doubt"};
+    }
+    const unsigned name_classes = classes_of(name);
+    if (name.empty() || (name_classes & kNotToken) != 0) {
+      return {400, "a header field's name is not a token"};
+    }
+    line = next_line;
     if (limits_.drop_underscore_names && (name_classes & kUnderscore) != 0) continue;
+
+    const std::string_view rest = between(name_end + 1, next_line - 2);
+    const Header field{name, trim(rest)};
+    if (tab_behind_number(field, rest)) return {400, "Content-Length is not valid"};
     if (const Refusal refusal = fields.take(field)) return refusal;
     headers_[kept++] = field;
   }
   header_size_ = kept;
-  if (cursor + 2 != data_ + line_begin_) return {400, "the end of the header fields is in doubt"};
   return fields.finish(limits_, head_);
 }
 
-Refusal HeadReader::check_field(Header& field,
-                                const char*& cursor,
-                                std::uint8_t& name_classes) const {
-  const char* const name_end = field.name.data() + field.name.size();
-  if (field.name.data() != cursor || field.name.empty() || *name_end != ':') {
-    return {400, "a header field is in doubt"};
-  }
-  name_classes = classes_of(field.name);
-  if ((name_classes & kNotToken) != 0) return {400, "a header field's name is not a token"};
-
-  const char* const value_begin = skip_spaces(name_end + 1);
-  const char* value_end = value_begin;
-  if (!field.value.empty()) value_end = field.value.data() + field.value.size();
-  if (value_end < value_begin) value_end = value_begin;  // llhttp's value was all white space.
-  const char* const line_end = skip_spaces(value_end);
-  if (*line_end != '\r') return {400, "a header field is in doubt"};
-  while (value_end > value_begin && is_space(value_end[-1])) --value_end;
-  if (tab_behind_number(field.name, between(value_end, line_end))) {
-    return {400, "Content-Length is not valid"};
-  }
-  field.value = between(value_begin, value_end);
-  cursor = line_end + 2;
-  return {};
+inline void HeadReader::add_header(std::string_view name) {
+  if (header_size_ == header_capacity_) [[unlikely]]
+    grow_headers();
+  headers_[header_size_++].name = name;
 }
 
-void HeadReader::add_header(std::string_view name) {
-  if (header_size_ == header_capacity_) {
-    auto bigger = std::make_unique<Header[]>(header_capacity_ * 2);
-    std::copy_n(headers_, header_size_, bigger.get());
-    heap_headers_ = std::move(bigger);
-    headers_ = heap_headers_.get();
-    header_capacity_ *= 2;
-  }
-  headers_[header_size_++] = {name, {}};
+void HeadReader::grow_headers() {
+  auto bigger = std::make_unique<Header[]>(header_capacity_ * 2);
+  std::copy_n(headers_, header_size_, bigger.get());
+  heap_headers_ = std::move(bigger);
+  headers_ = heap_headers_.get();
+  header_capacity_ *= 2;
 }
 
 /// What llhttp finds wrong in an earlier line comes first, so that the answer does not depend on

@@ -44,14 +44,15 @@ class HeadReader {
   void append(std::span<const std::byte> input);
   void grow();
   Progress scan();
+  Progress stop_scan(const char* at, const char* end);
   Refusal check_line_start(char first) const;
   Refusal check_limits() const;
   Refusal end_line(std::size_t line_end);
   Progress finish();
   Refusal feed(std::size_t end);
   Refusal check_fields();
-  Refusal check_field(Header& field, const char*& cursor, std::uint8_t& name_classes) const;
   void add_header(std::string_view name);
+  void grow_headers();
   Progress refuse(Refusal refusal);
 
   static constexpr std::size_t kInlineBytes = 2048;
@@ -74,13 +75,17 @@ class HeadReader {
 
   char* data_ = inline_data_.data();
   std::size_t capacity_ = kInlineBytes;
-  Header* headers_ = inline_headers_.data();
+  Header* headers_ = inline_headers_.array.data();
   std::size_t header_size_;
   std::size_t header_capacity_ = kInlineHeaders;
   std::unique_ptr<char[]> heap_data_;
   std::unique_ptr<Header[]> heap_headers_;
-  std::array<Header, kInlineHeaders> inline_headers_;
-  std::array<char, kInlineBytes> inline_data_;  // Last, and never cleared.
+  // Not cleared: it would cost as much as reading a short head.
+  union InlineHeaders {
+    InlineHeaders() {}
+    std::array<Header, kInlineHeaders> array;
+  } inline_headers_;
+  std::array<char, kInlineBytes> inline_data_;
 };
 
 }  // namespace greenwsgi::http

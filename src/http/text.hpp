@@ -33,13 +33,18 @@ struct ByteClasses {
 };
 extern const ByteClasses kByteClasses;
 
-inline std::uint8_t byte_class(char c) {
+inline unsigned byte_class(char c) {
   return kByteClasses.of[static_cast<unsigned char>(c)];
 }
 
-inline std::uint8_t classes_of(std::string_view text) {
-  std::uint8_t all = 0;
-  for (const char c : text) all |= byte_class(c);
+inline unsigned classes_of(std::string_view text) {
+  unsigned all = 0;
+  const char* at = text.data();
+  std::size_t left = text.size();
+  for (; left >= 4; left -= 4, at += 4) {
+    all |= byte_class(at[0]) | byte_class(at[1]) | byte_class(at[2]) | byte_class(at[3]);
+  }
+  for (; left != 0; --left, ++at) all |= byte_class(*at);
   return all;
 }
 
