@@ -9,7 +9,6 @@
 
 #include <llhttp.h>
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -73,9 +72,9 @@ class HeadReader {
   std::size_t field_lines_;
   bool llhttp_complete_;
 
-  char* data_ = inline_data_.data();
+  char* data_ = inline_data_;
   std::size_t capacity_ = kInlineBytes;
-  Header* headers_ = inline_headers_.array.data();
+  Header* headers_ = inline_headers_.array;
   std::size_t header_size_;
   std::size_t header_capacity_ = kInlineHeaders;
   std::unique_ptr<char[]> heap_data_;
@@ -83,9 +82,9 @@ class HeadReader {
   // Not cleared: it would cost as much as reading a short head.
   union InlineHeaders {
     InlineHeaders() {}
-    std::array<Header, kInlineHeaders> array;
+    Header array[kInlineHeaders];
   } inline_headers_;
-  std::array<char, kInlineBytes> inline_data_;
+  char inline_data_[kInlineBytes];
 };
 
 }  // namespace greenwsgi::http
