@@ -1,5 +1,20 @@
 """Green threads for CPython, and the WSGI server that runs every call in one."""
 
+from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
 from green._version import __version__
 
-__all__ = ["__version__"]
+__all__ = [
+    "Green",
+    "GreenExit",
+    "Timeout",
+    "__version__",
+    "getcurrent",
+    "kill",
+    "sleep",
+    "spawn",
+]
+
+
+def kill(green: Green, exception: type[BaseException] | BaseException = GreenExit) -> None:
+    """Raise `exception` in `green`, where it waits; one that has not started never will."""
+    green.kill(exception)

@@ -3,28 +3,33 @@
 // Each Python room puts its own names into the module through its add_to_module(); nothing else
 // happens here. One process has one such module: the runtime below it belongs to the OS thread and
 // to the main interpreter, so a subinterpreter is refused, and so is a build without a GIL.
-#include "src/py/ref.hpp"
+#include "src/module/types.hpp"
+#include "src/py/thread_state.hpp"
 
 namespace greenwsgi {
 
-// Each of them returns 0, or -1 with a Python error set. A room that is not linked in is skipped.
-namespace py {
-[[gnu::weak]] int add_to_module(PyObject* module);
-}
+// Each of them returns 0, or -1 with a Python error set.
 namespace patch {
-[[gnu::weak]] int add_to_module(PyObject* module);
+int add_to_module(PyObject* module);
 }
 namespace wsgi {
-[[gnu::weak]] int add_to_module(PyObject* module);
+int add_to_module(PyObject* module);
 }
 
 namespace {
 
-int execute(PyObject* module) {
+int execute(PyObject* self) {
+  if (PyThreadState_Get()->interp != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "green threads run in the main interpreter only");
+    return -1;
+  }
   using AddToModule = int (*)(PyObject*);
-  for (const AddToModule add : {AddToModule(py::add_to_module), AddToModule(patch::add_to_module),
-                                AddToModule(wsgi::add_to_module)}) {
-    if (add != nullptr && add(module) < 0) return -1;
+  if (!py::check_thread_state(*PyThreadState_Get())) return -1;
+  for (const AddToModule add :
+       {AddToModule(module::add_green_type), AddToModule(module::add_timeout_type),
+        AddToModule(module::add_functions), AddToModule(patch::add_to_module),
+        AddToModule(wsgi::add_to_module)}) {
+    if (add(self) < 0) return -1;
   }
   return 0;
 }

@@ -7,17 +7,18 @@
 #pragma once
 
 #include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/green_state.hpp"
 #include "src/py/ref.hpp"
 
 namespace greenwsgi::py {
-
-class GreenState;
 
 /// The calling thread's scheduler with Python's hooks in it; made at the first call. nullptr: a
 /// Python error is set (RuntimeError that names the remedy).
 Scheduler* ensure_scheduler();
 /// The same, or nullptr without an error when this thread has none.
 Scheduler* scheduler_or_null();
+/// The stack size of the schedulers made from now on; StackPool rounds it.
+void set_stack_bytes(std::size_t bytes);
 
 /// May the code that runs now wait cooperatively? True on a green or on the root fiber of a thread
 /// that has a runtime; false on other threads, on the hub's own stack, in a subinterpreter, and
@@ -50,7 +51,13 @@ class GreenScope {
   GreenScope(const GreenScope&) = delete;
   GreenScope& operator=(const GreenScope&) = delete;
   ~GreenScope();
+
+ private:
+  GreenState state_;
 };
+
+/// Waits until `when`. False: a Python error is set. Switches.
+bool sleep_until(Instant when);
 
 /// A copy of the running green's context, as spawn makes it; empty and no error set when that
 /// context is empty, which GreenScope(nullptr) does as well.

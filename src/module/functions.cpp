@@ -1,0 +1,213 @@
+// functions.cpp - the functions of green._core that are not a type's: spawn, sleep and the like.
+#include <cmath>
+#include <ctime>
+
+#include "greenwsgi/base/log.hpp"
+#include "src/module/types.hpp"
+#include "src/py/green_object.hpp"
+#include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::module {
+
+using py::Ref;
+
+bool parse_seconds(PyObject* seconds, Duration* length) {
+  const double value = PyFloat_AsDouble(seconds);
+  if (value == -1.0 && PyErr_Occurred()) return false;
+  if (std::isnan(value) || value < 0) {
+    PyErr_SetString(PyExc_ValueError, "a time in seconds must not be negative");
+    return false;
+  }
+  constexpr double kMost = 9.2e9;  // Seconds in 63 bits of nanoseconds.
+  *length = value >= kMost
+                ? Duration::max()
+                : std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
+  return true;
+}
+
+namespace {
+
+// The arguments behind `function` as a call takes them. False: a Python error is set.
+bool pack_arguments(
+    PyObject* const* args, Py_ssize_t count, PyObject* names, Ref* arguments, Ref* keywords) {
+  *arguments = Ref::steal(PyTuple_New(count - 1));
+  if (!*arguments) return false;
+  for (Py_ssize_t i = 1; i < count; i++)
+    PyTuple_SET_ITEM(arguments->get(), i - 1, Py_NewRef(args[i]));
+  if (names == nullptr || PyTuple_GET_SIZE(names) == 0) return true;
+  *keywords = Ref::steal(PyDict_New());
+  if (!*keywords) return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+    if (PyDict_SetItem(keywords->get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0)
+      return false;
+  }
+  return true;
+}
+
+PyObject* spawn(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keyword_names) {
+  if (count < 1 || !PyCallable_Check(args[0])) {
+    PyErr_SetString(PyExc_TypeError, "spawn() needs a callable as its first argument");
+    return nullptr;
+  }
+  Ref arguments, keywords;
+  if (!pack_arguments(args, count, keyword_names, &arguments, &keywords)) return nullptr;
+  return reinterpret_cast<PyObject*>(
+      py::spawn_green(args[0], arguments.release(), keywords.release()));
+}
+
+// After the runtime has been closed nobody else can run: the thread itself sleeps.
+PyObject* sleep_in_the_kernel(Duration length) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(length);
+  timespec left{seconds.count(), (length - seconds).count()};
+  PyThreadState* thread = PyEval_SaveThread();
+  while (::nanosleep(&left, &left) != 0) {
+    PyEval_RestoreThread(thread);
+    if (PyErr_CheckSignals() < 0) return nullptr;
+    thread = PyEval_SaveThread();
+  }
+  PyEval_RestoreThread(thread);
+  Py_RETURN_NONE;
+}
+
+PyObject* sleep(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keyword_names) {
+  const Py_ssize_t named = keyword_names != nullptr ? PyTuple_GET_SIZE(keyword_names) : 0;
+  const bool known =
+      named == 0 || (named == 1 && PyUnicode_CompareWithASCIIString(
+                                       PyTuple_GET_ITEM(keyword_names, 0), "seconds") == 0);
+  if (count + named > 1 || !known) {
+    PyErr_SetString(PyExc_TypeError, "sleep(seconds=0) takes one argument");
+    return nullptr;
+  }
+  Duration length{};
+  if (count + named == 1 && !parse_seconds(args[0], &length)) return nullptr;
+  py::Runtime* runtime = py::Runtime::current();
+  if (runtime != nullptr && runtime->closed()) return sleep_in_the_kernel(length);
+  if (runtime == nullptr && py::ensure_scheduler() == nullptr) return nullptr;
+  const Instant when =
+      length == Duration::zero() ? Instant::min() : saturating_add(Clock::now(), length);
+  if (!py::sleep_until(when)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* getcurrent(PyObject*, PyObject*) {
+  return py::current_green().release();
+}
+
+PyObject* hub_reason(PyObject*, PyObject*) {
+  if (py::ensure_scheduler() == nullptr) return nullptr;
+  return PyUnicode_FromString(py::Runtime::current()->hub_reason().c_str());
+}
+
+PyObject* log_line(PyObject*, PyObject* args) {
+  const char* level = nullptr;
+  const char* line = nullptr;
+  if (!PyArg_ParseTuple(args, "ss:log", &level, &line)) return nullptr;
+  for (const LogLevel known :
+       {LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}) {
+    if (name_of(known) != level) continue;
+    log(known, "%s", line);
+    Py_RETURN_NONE;
+  }
+  PyErr_Format(PyExc_ValueError, "log: no level %s; there are debug, info, warning, error", level);
+  return nullptr;
+}
+
+PyObject* set_log_level_by_name(PyObject*, PyObject* arg) {
+  const char* level = PyUnicode_AsUTF8(arg);
+  if (level == nullptr) return nullptr;
+  for (const LogLevel known :
+       {LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}) {
+    if (name_of(known) != level) continue;
+    set_log_level(known);
+    Py_RETURN_NONE;
+  }
+  PyErr_Format(PyExc_ValueError, "no log level %s", level);
+  return nullptr;
+}
+
+PyObject* set_stack_bytes(PyObject*, PyObject* arg) {
+  const std::size_t bytes = PyLong_AsSize_t(arg);
+  if (bytes == static_cast<std::size_t>(-1) && PyErr_Occurred()) return nullptr;
+  py::set_stack_bytes(bytes);
+  Py_RETURN_NONE;
+}
+
+PyObject* debug_counts(PyObject*, PyObject*) {
+  py::Runtime* runtime = py::Runtime::current();
+  if (runtime == nullptr) return PyDict_New();
+  Py_ssize_t greens = 0;
+  runtime->greens().for_each([&greens](py::GreenState&) { greens += 1; });
+  Scheduler& scheduler = runtime->scheduler();
+  return Py_BuildValue(
+      "{s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "fibers", Py_ssize_t(scheduler.fibers_alive()), "greens",
+      greens, "unstarted", Py_ssize_t(runtime->unstarted), "timers", Py_ssize_t(scheduler.timers()),
+      "parked", Py_ssize_t(py::parked_count), "stacks", Py_ssize_t(scheduler.stacks().in_use()),
+      "operations", Py_ssize_t(scheduler.hub().in_flight()));
+}
+
+PyObject* at_exit(PyObject*, PyObject*) {
+  py::close_runtime();
+  Py_RETURN_NONE;
+}
+
+PyObject* after_fork_in_child(PyObject*, PyObject*) {
+  py::Runtime::after_fork_in_child();
+  Py_RETURN_NONE;
+}
+
+template <class Function>
+PyCFunction as_method(Function function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef functions[] = {
+    {"spawn", as_method(spawn), METH_FASTCALL | METH_KEYWORDS,
+     "spawn(function, /, *args, **kwargs)\n--\n\nStart function(*args, **kwargs) in a green thread "
+     "of its own, in a copy of the caller's context."},
+    {"sleep", as_method(sleep), METH_FASTCALL | METH_KEYWORDS,
+     "sleep(seconds=0)\n--\n\nLet others run for `seconds`; 0: let each have a turn."},
+    {"getcurrent", getcurrent, METH_NOARGS,
+     "getcurrent()\n--\n\nThe green thread that calls this; of the main program, its own."},
+    {"hub_reason", hub_reason, METH_NOARGS,
+     "hub_reason()\n--\n\nWhich hub runs this thread and why: one sentence."},
+    {"log", log_line, METH_VARARGS,
+     "log(level, line, /)\n--\n\nWrite a line to the error log, without blocking."},
+    {"set_log_level", set_log_level_by_name, METH_O,
+     "set_log_level(level, /)\n--\n\nDrop lines below `level`."},
+    {"set_stack_bytes", set_stack_bytes, METH_O,
+     "set_stack_bytes(size, /)\n--\n\nThe stack of each green of threads that have none yet."},
+    {"debug_counts", debug_counts, METH_NOARGS,
+     "debug_counts()\n--\n\nHow many of each thing this thread has; for tests."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMethodDef at_exit_method = {"at_exit", at_exit, METH_NOARGS, nullptr};
+PyMethodDef after_fork_method = {"after_fork_in_child", after_fork_in_child, METH_NOARGS, nullptr};
+
+bool call_with(const char* module_name,
+               const char* name,
+               PyMethodDef* method,
+               const char* keyword) {
+  const Ref module = Ref::steal(PyImport_ImportModule(module_name));
+  if (!module) return false;
+  const Ref register_it = Ref::steal(PyObject_GetAttrString(module.get(), name));
+  const Ref callback = Ref::steal(PyCFunction_New(method, nullptr));
+  if (!register_it || !callback) return false;
+  if (keyword == nullptr)
+    return bool(Ref::steal(PyObject_CallOneArg(register_it.get(), callback.get())));
+  const Ref none = Ref::steal(PyTuple_New(0));
+  const Ref keywords = Ref::steal(Py_BuildValue("{s:O}", keyword, callback.get()));
+  if (!none || !keywords) return false;
+  return bool(Ref::steal(PyObject_Call(register_it.get(), none.get(), keywords.get())));
+}
+
+}  // namespace
+
+int add_functions(PyObject* module) {
+  if (PyModule_AddFunctions(module, functions) < 0) return -1;
+  if (!call_with("atexit", "register", &at_exit_method, nullptr)) return -1;
+  return call_with("os", "register_at_fork", &after_fork_method, "after_in_child") ? 0 : -1;
+}
+
+}  // namespace greenwsgi::module

@@ -1,0 +1,69 @@
+// ending.cpp - the ways a runtime ends before its greens do: the interpreter exits, or the process
+// was forked.
+//
+// At exit parked greens get a GreenExit, so that their finally blocks run, and a second to obey.
+// Whoever does not is left where it is: its stack stays mapped and is never run again. In the child
+// of a fork only the green that forked goes on; it becomes the root of a new runtime, and when its
+// function returns the process ends, as when a native thread forks.
+#include "src/py/green_object.hpp"
+#include "src/py/parking_lot.hpp"
+#include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::py {
+
+namespace {
+
+constexpr Duration kExitPatience = std::chrono::seconds(1);
+
+}  // namespace
+
+void Runtime::close() {
+  closing_ = true;
+  const Instant deadline = saturating_add(scheduler_.now(), kExitPatience);
+  // A finally block may wait again, so there are rounds; a green that waits in a way that cannot be
+  // interrupted costs the whole patience.
+  Duration pause = Duration::zero();
+  while (!greens_.empty() || unstarted > 0) {
+    greens_.for_each([](GreenState& green) {
+      if (!green.has_thrown() && !green.throw_at(names.green_exit)) PyErr_Clear();
+    });
+    if (scheduler_.now() >= deadline) break;
+    if (!sleep_until(std::min(deadline, scheduler_.now() + pause))) {
+      PyErr_Clear();  // A second Ctrl-C: nobody waits for the patience to run out.
+      break;
+    }
+    pause =
+        std::min<Duration>(std::chrono::milliseconds(20), pause * 2 + std::chrono::milliseconds(1));
+  }
+  closed_ = true;
+  signals_.close();
+}
+
+void Runtime::after_fork_in_child() {
+  clear_parking_lot();
+  Runtime* old = current_;
+  if (old == nullptr) return;
+  // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
+  old->signals_.close();
+  old->scheduler_.abandon();
+  old->closed_ = true;
+  current_ = nullptr;
+}
+
+void end_forked_child() {
+  if (PyErr_Occurred()) {
+    PyErr_Print();  // SystemExit ends the process here.
+    Py_Exit(1);
+  }
+  Py_Exit(0);
+}
+
+void close_runtime() {
+  Runtime* runtime = Runtime::current();
+  if (runtime == nullptr || runtime->closed()) return;
+  // exit() called on a green's stack cannot run the others.
+  if (runtime->running() == &runtime->root()) runtime->close();
+}
+
+}  // namespace greenwsgi::py

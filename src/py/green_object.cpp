@@ -1,0 +1,198 @@
+// green_object.cpp - spawning, ending and waiting for greens.
+#include "src/py/green_object.hpp"
+
+#include <array>
+#include <utility>
+
+#include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::py {
+
+PythonNames names;
+
+namespace {
+
+// Objects that are gone, kept for the next: spawning a green is cheaper than malloc. All under the
+// GIL.
+constexpr std::size_t kFreeMost = 512;
+std::array<GreenObject*, kFreeMost> free_objects;
+std::size_t free_count = 0;
+
+// Ends the green as `exception` (whose reference is taken) says.
+void set_outcome(GreenObject* green, PyObject* exception) {
+  const int by_exit = PyErr_GivenExceptionMatches(exception, names.green_exit);
+  (by_exit != 0 ? green->value : green->exception) = exception;
+}
+
+// What a new green does, on its own stack.
+void run_green(GreenObject* green) {
+  Runtime& runtime = *Runtime::current();
+  runtime.unstarted -= 1;
+  const Ref context = Ref::steal(std::exchange(green->context, nullptr));
+  GreenState state(runtime, *runtime.scheduler().running(), context.get());
+  if (green->status == GreenObject::Status::done) {  // Killed before it started.
+    Py_DECREF(green);
+    state.finish();
+    return;
+  }
+  state.adopt(green);
+  {
+    const Ref function = Ref::steal(std::exchange(green->function, nullptr));
+    const Ref arguments = Ref::steal(std::exchange(green->arguments, nullptr));
+    const Ref keywords = Ref::steal(std::exchange(green->keywords, nullptr));
+    if (runtime.closing())
+      PyErr_SetNone(names.green_exit);
+    else
+      green->value = PyObject_Call(function.get(), arguments.get(), keywords.get());
+  }
+  if (&runtime != Runtime::current()) end_forked_child();
+  if (green->value == nullptr) {
+    const Ref exception = take_exception();
+    set_outcome(green, Py_NewRef(exception.get()));
+    PyErr_SetObject(PyExceptionInstance_Class(exception.get()), exception.get());
+    if (pass_to_root())
+      green->seen = true;
+    else
+      PyErr_Clear();
+  }
+  state.finish();
+}
+
+}  // namespace
+
+GreenObject* new_green_object() {
+  GreenObject* green = nullptr;
+  if (free_count > 0) {
+    green = free_objects[--free_count];
+    PyObject_Init(reinterpret_cast<PyObject*>(green), names.green_type);
+  } else {
+    green = PyObject_GC_New(GreenObject, names.green_type);
+    if (green == nullptr) return nullptr;
+  }
+  green->state = nullptr;
+  green->number = 0;
+  green->function = green->arguments = green->keywords = green->context = nullptr;
+  green->value = green->exception = green->name = green->weakrefs = nullptr;
+  green->status = GreenObject::Status::ready;
+  green->seen = false;
+  PyObject_GC_Track(green);
+  return green;
+}
+
+void free_green_object(GreenObject* green) {
+  PyTypeObject* type = Py_TYPE(green);
+  PyObject_GC_UnTrack(green);
+  if (green->weakrefs != nullptr) PyObject_ClearWeakRefs(reinterpret_cast<PyObject*>(green));
+  forget_outcome(green);
+  Py_CLEAR(green->function);
+  Py_CLEAR(green->arguments);
+  Py_CLEAR(green->keywords);
+  Py_CLEAR(green->context);
+  Py_CLEAR(green->name);
+  if (free_count < kFreeMost) {
+    free_objects[free_count++] = green;
+  } else {
+    PyObject_GC_Del(green);
+  }
+  Py_DECREF(type);
+}
+
+GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords) {
+  Ref arguments_owned = Ref::steal(arguments);
+  Ref keywords_owned = Ref::steal(keywords);
+  Scheduler* scheduler = ensure_scheduler();
+  if (scheduler == nullptr) return nullptr;
+  if (Runtime::current()->closing()) {
+    PyErr_SetString(PyExc_RuntimeError, "cannot spawn a green: the interpreter is shutting down");
+    return nullptr;
+  }
+  Ref context = copy_context();
+  if (!context && PyErr_Occurred()) return nullptr;
+  GreenObject* green = new_green_object();
+  if (green == nullptr) return nullptr;
+  green->function = Py_NewRef(function);
+  green->arguments = arguments_owned.release();
+  green->keywords = keywords_owned.release();
+  green->context = context.release();
+  const Result<Fiber*> fiber = scheduler->spawn([green] { run_green(green); });
+  if (!fiber.ok()) {
+    Py_DECREF(green);
+    set_os_error(fiber.error());
+    return nullptr;
+  }
+  Runtime::current()->unstarted += 1;
+  green->number = (*fiber)->number();
+  return reinterpret_cast<GreenObject*>(Py_NewRef(green));  // One is the stack's.
+}
+
+bool throw_at_green(GreenObject* green, PyObject* exception) {
+  switch (green->status) {
+    case GreenObject::Status::done:
+      return true;
+    case GreenObject::Status::started:
+      if (green->state->runtime().running() == green->state &&
+          Runtime::current() == &green->state->runtime()) {
+        if (PyExceptionClass_Check(exception))
+          PyErr_SetNone(exception);
+        else
+          PyErr_SetObject(PyExceptionInstance_Class(exception), exception);
+        return false;
+      }
+      return green->state->throw_at(exception);
+    case GreenObject::Status::ready:
+      break;
+  }
+  // It ends here and now; its fiber finds nothing to do.
+  Ref instance = PyExceptionClass_Check(exception) ? Ref::steal(PyObject_CallNoArgs(exception))
+                                                   : Ref::share(exception);
+  if (!instance) return false;
+  if (green->status != GreenObject::Status::ready) return throw_at_green(green, instance.get());
+  set_outcome(green, instance.release());
+  finish_green(green);
+  Py_CLEAR(green->function);
+  Py_CLEAR(green->arguments);
+  Py_CLEAR(green->keywords);
+  return true;
+}
+
+void finish_green(GreenObject* green) {
+  green->status = GreenObject::Status::done;
+  if (parked_count == 0) return;
+  while (unpark_one(green)) {
+  }
+}
+
+Woken wait_for_green(GreenObject* green, Instant deadline) {
+  const Ref alive = Ref::share(reinterpret_cast<PyObject*>(green));
+  while (green->status != GreenObject::Status::done) {
+    switch (park_on(green, deadline, false, "join")) {
+      case Woken::unparked:
+        break;
+      case Woken::timed_out:
+        if (green->status == GreenObject::Status::done) break;
+        return Woken::timed_out;
+      case Woken::interrupted:
+        if (raise_if_interrupted()) return Woken::interrupted;
+    }
+  }
+  green->seen = true;
+  return Woken::unparked;
+}
+
+void forget_outcome(GreenObject* green) {
+  Py_CLEAR(green->value);
+  PyObject* exception = std::exchange(green->exception, nullptr);
+  if (exception == nullptr) return;
+  if (!green->seen) {
+    const SavedError saved;
+    const Ref name = green->name != nullptr
+                         ? Ref::share(green->name)
+                         : Ref::steal(PyUnicode_FromFormat("green-%llu", green->number));
+    PyErr_SetObject(PyExceptionInstance_Class(exception), exception);
+    report_exception("a green thread that nobody waited for", name.get());
+  }
+  Py_DECREF(exception);
+}
+
+}  // namespace greenwsgi::py

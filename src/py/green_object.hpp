@@ -1,0 +1,62 @@
+// green_object.hpp - the Python object that stands for a green: how it ends, who waits for it.
+//
+// Spawned greens have one from the start, other greens (a WSGI call, the main program) when they
+// are asked for it. Its own stack keeps it alive. The type itself, with its methods, is the module
+// room's; this file knows only the data. Needs the GIL.
+#pragma once
+
+#include "src/py/green_state.hpp"
+#include "src/py/parking_lot.hpp"
+
+namespace greenwsgi::py {
+
+struct GreenObject {
+  enum class Status : unsigned char {
+    ready,    // Spawned, has not run yet.
+    started,  // Runs, or is parked.
+    done,
+  };
+
+  PyObject_HEAD GreenState* state;  // While started.
+  std::uint64_t number;             // The fiber's.
+  PyObject* function;               // Until it starts.
+  PyObject* arguments;              // A tuple, until it starts.
+  PyObject* keywords;               // A dict or null, until it starts.
+  PyObject* context;                // Until it starts; null: an empty one.
+  PyObject* value;                  // What it returned, or the GreenExit that ended it.
+  PyObject* exception;              // What else ended it.
+  PyObject* name;                   // Null until asked for or given.
+  PyObject* weakrefs;
+  Status status;
+  bool seen;  // Somebody has asked how it ended.
+};
+
+/// What the module room has made, which the others raise and create. Filled once at import.
+struct PythonNames {
+  PyTypeObject* green_type = nullptr;
+  PyObject* green_exit = nullptr;  // The class.
+};
+extern PythonNames names;
+
+/// A new Green of no fiber yet; from a free list. nullptr: Python error set.
+GreenObject* new_green_object();
+void free_green_object(GreenObject* green);  // tp_dealloc.
+
+/// Starts a green that calls function(*arguments, **keywords) in a copy of the caller's context.
+/// Takes over `arguments` and `keywords` (may be null). nullptr: Python error set.
+GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords);
+
+/// Throws at a green of any thread; one that is done is left alone, one that has not started never
+/// will. False: Python error set, which is the exception itself when the green is the caller.
+bool throw_at_green(GreenObject* green, PyObject* exception);
+
+/// Waits until it is done. unparked: it is; interrupted: Python error set. Switches.
+Woken wait_for_green(GreenObject* green, Instant deadline);
+
+/// The green is done: `value` or `exception` says how. Wakes who waits for it.
+void finish_green(GreenObject* green);
+
+/// Tells the world of an exception nobody has seen, and forgets how the green ended.
+void forget_outcome(GreenObject* green);
+
+}  // namespace greenwsgi::py

@@ -1,0 +1,194 @@
+// green_state.cpp - the beginning and the end of a green's Python state, and what is thrown at it.
+#include "src/py/green_state.hpp"
+
+#include <new>
+
+#include "src/py/green_object.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::py {
+
+namespace {
+
+// Thread states number themselves from 1; asyncio (3.11, 3.12) tells threads apart by this number.
+constexpr std::uint64_t kFirstId = std::uint64_t{1} << 40;
+
+ThreadSlice::Place place_of(const Fiber& fiber) {
+  return {fiber.reserve(), fiber.stack_start(), fiber.stack_limit(), kFirstId + fiber.number()};
+}
+
+}  // namespace
+
+// --- TimedThrow
+
+void TimedThrow::arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception) {
+  GW_ASSERT(!pending());
+  owner_ = Py_NewRef(owner);
+  thrown_.exception = Py_NewRef(exception);
+  green_ = &green;
+  green.timed_.push_back(*this);
+  green.fiber().scheduler().start(timer_, when);
+}
+
+void TimedThrow::disarm() {
+  if (!pending()) return;
+  green_->fiber().scheduler().stop(timer_);
+  if (linked()) unlink();
+  if (thrown_.linked()) thrown_.unlink();
+  green_ = nullptr;
+  // Last: one of the two may be what keeps *this alive.
+  PyObject* exception = std::exchange(thrown_.exception, nullptr);
+  PyObject* owner = std::exchange(owner_, nullptr);
+  Py_DECREF(exception);
+  Py_DECREF(owner);
+}
+
+void TimedThrow::on_time(Timer& timer) noexcept {
+  // On the hub's stack: nothing of Python may run, so not even a reference is let go of here.
+  TimedThrow& self = static_cast<TimerPart&>(timer).of;
+  self.green_->queue(self.thrown_);
+}
+
+// --- GreenState
+
+GreenState::GreenState(Runtime& runtime, Fiber& root)
+    : thread_(runtime.thread()), runtime_(runtime), fiber_(root) {
+  GW_ASSERT(root.is_root());
+  fiber_.local = this;
+}
+
+GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
+    : thread_(runtime.thread()), runtime_(runtime), fiber_(fiber) {
+  GW_ASSERT(fiber.local == nullptr);
+  GW_ASSERT(!fiber.is_root());
+  slice_.start(thread_, place_of(fiber), context);
+  fiber.local = this;
+  runtime.greens_.push_back(*this);
+}
+
+GreenState::~GreenState() {
+  GW_ASSERT(fiber_.local != this);
+}
+
+GreenObject* GreenState::object() {
+  if (object_ != nullptr) return object_;
+  GreenObject* object = new_green_object();
+  if (object == nullptr) return nullptr;
+  object->number = fiber_.number();
+  adopt(object);
+  return object_;
+}
+
+void GreenState::adopt(GreenObject* object) {
+  GW_ASSERT(object_ == nullptr);
+  object->status = GreenObject::Status::started;
+  object->state = this;
+  object_ = object;
+}
+
+void GreenState::leave(void* local) noexcept {
+  auto& self = *static_cast<GreenState*>(local);
+  self.slice_.save(self.thread_);
+}
+
+void GreenState::enter(void* local) noexcept {
+  auto& self = *static_cast<GreenState*>(local);
+  self.load();
+  self.runtime_.signals_.saw_python();
+}
+
+void GreenState::finish() {
+  if (&runtime_ != Runtime::current()) end_forked_child();
+  GW_ASSERT(!PyErr_Occurred());
+  if (object_ != nullptr) {
+    object_->state = nullptr;  // From here on nobody finds this green to throw at it.
+    finish_green(object_);
+    Py_CLEAR(object_);
+  }
+  drop_thrown();
+  slice_.finish(thread_);
+  if (object_ != nullptr) {  // A destructor has asked for the current green.
+    object_->state = nullptr;
+    finish_green(object_);
+    Py_CLEAR(object_);
+  }
+  drop_thrown();
+  await_poke();
+  fiber_.scheduler().take_interrupt();
+  unlink();
+  fiber_.local = nullptr;
+}
+
+void GreenState::drop_thrown() {
+  while (!timed_.empty()) timed_.front().disarm();
+  while (!thrown_.empty()) {
+    Thrown& thrown = thrown_.pop_front();
+    GW_ASSERT(thrown.timed == nullptr);
+    const Ref exception = Ref::steal(thrown.exception);
+    delete &thrown;
+  }
+}
+
+// --- Throwing
+
+void GreenState::queue(Thrown& thrown) {
+  thrown_.push_back(thrown);
+  if (Scheduler::current() == &fiber_.scheduler()) {
+    fiber_.scheduler().interrupt(fiber_);
+    return;
+  }
+  if (std::exchange(poke_.in_flight, true)) return;  // It has not been delivered yet: one will do.
+  poke_.run = poked;
+  poke_.green = this;
+  fiber_.scheduler().post(poke_);
+}
+
+void GreenState::poked(Message& message) noexcept {
+  GreenState& self = *static_cast<Poke&>(message).green;
+  self.poke_.in_flight = false;
+  if (self.poke_.awaited) {
+    self.fiber_.scheduler().unpark(self.fiber_);
+  } else {
+    self.fiber_.scheduler().interrupt(self.fiber_);
+  }
+}
+
+// A message from another thread points into this object, and may still be on its way.
+void GreenState::await_poke() {
+  if (!poke_.in_flight) return;
+  poke_.awaited = true;
+  Wait wait{"a message from another thread"};
+  fiber_.scheduler().park(wait);
+}
+
+bool GreenState::throw_at(PyObject* exception) {
+  auto* thrown = new (std::nothrow) Thrown;
+  if (thrown == nullptr) {
+    PyErr_NoMemory();
+    return false;
+  }
+  thrown->exception = Py_NewRef(exception);
+  queue(*thrown);
+  return true;
+}
+
+bool GreenState::raise_thrown() {
+  if (thrown_.empty()) return false;
+  Thrown& thrown = thrown_.pop_front();
+  const Ref exception = Ref::share(thrown.exception);
+  if (thrown.timed != nullptr) {
+    thrown.timed->disarm();
+  } else {
+    Py_DECREF(thrown.exception);
+    delete &thrown;
+  }
+  if (!thrown_.empty()) fiber_.scheduler().interrupt(fiber_);  // The next wait raises the next.
+  if (PyExceptionClass_Check(exception.get())) {
+    PyErr_SetNone(exception.get());
+  } else {
+    PyErr_SetObject(PyExceptionInstance_Class(exception.get()), exception.get());
+  }
+  return true;
+}
+
+}  // namespace greenwsgi::py

@@ -1,0 +1,112 @@
+// green_state.hpp - what a fiber that runs Python carries with it: its slice of the thread state,
+// and the exceptions that others have thrown at it.
+//
+// A GreenState lives on its fiber's own stack (the root's in its Runtime) and is the fiber's
+// `local`. Throwing is two steps: an exception is queued here and the fiber is interrupted; the
+// fiber raises it itself, on its own stack, in raise_if_interrupted(). So a timer on the hub's
+// stack may throw without running any Python. Guarded by the GIL.
+#pragma once
+
+#include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/thread_state.hpp"
+
+namespace greenwsgi::py {
+
+class GreenState;
+class Runtime;
+struct GreenObject;
+class TimedThrow;
+
+/// An exception on its way to a green.
+struct Thrown : ListNode {
+  PyObject* exception = nullptr;  // Owned: an exception, or a class of exceptions.
+  TimedThrow* timed = nullptr;    // What it is part of; null: on the heap, whoever takes it frees.
+};
+
+/// An exception that is thrown when a time comes. Part of a Python object, which it keeps alive
+/// while it is armed, and which the green in which it was armed lets go of at its end.
+class TimedThrow : public ListNode {
+ public:
+  TimedThrow() : timer_(*this) { thrown_.timed = this; }
+  TimedThrow(const TimedThrow&) = delete;
+  TimedThrow& operator=(const TimedThrow&) = delete;
+
+  /// Armed, or fired and not yet raised.
+  bool pending() const { return owner_ != nullptr; }
+  /// Throws `exception` at `green`, whose thread this is, at `when`. `owner`: the object this is
+  /// part of.
+  void arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception);
+  /// Takes it back, also when it has fired and was not yet raised. May run destructors.
+  void disarm();
+
+ private:
+  friend class GreenState;
+  static void on_time(Timer& timer) noexcept;
+  struct TimerPart : Timer {
+    explicit TimerPart(TimedThrow& timed) : Timer(on_time), of(timed) {}
+    TimedThrow& of;
+  };
+
+  TimerPart timer_;
+  Thrown thrown_;
+  GreenState* green_ = nullptr;
+  PyObject* owner_ = nullptr;
+};
+
+class GreenState : public ListNode {
+ public:
+  /// For the root fiber: its slice is what the thread state holds now.
+  GreenState(Runtime& runtime, Fiber& root);
+  /// For the running fiber, which becomes a green.
+  GreenState(Runtime& runtime, Fiber& fiber, PyObject* context);
+  ~GreenState();
+  GreenState(const GreenState&) = delete;
+  GreenState& operator=(const GreenState&) = delete;
+
+  Runtime& runtime() { return runtime_; }
+  Fiber& fiber() { return fiber_; }
+  bool is_root() const { return fiber_.is_root(); }
+
+  /// The Green object of this green, made when it is first asked for. nullptr: Python error set.
+  GreenObject* object();
+  GreenObject* object_or_null() { return object_; }
+  /// Gives the state its object, whose reference it takes over.
+  void adopt(GreenObject* object);
+  /// On its own stack, at its end: the object is told, and everything is let go of. Runs
+  /// destructors, which may park.
+  void finish();
+
+  /// Queues `exception` and interrupts the green. From any thread. False: MemoryError set.
+  bool throw_at(PyObject* exception);
+  /// Sets the oldest exception thrown at the running green as Python's; false when there is none.
+  bool raise_thrown();
+  bool has_thrown() const { return !thrown_.empty(); }
+
+  // The switch: hooks of the scheduler.
+  static void leave(void* local) noexcept;
+  static void enter(void* local) noexcept;
+  void load() const { slice_.load(thread_); }
+
+ private:
+  friend class TimedThrow;
+  struct Poke : Message {
+    GreenState* green = nullptr;
+    bool in_flight = false;
+    bool awaited = false;
+  };
+  void queue(Thrown& thrown);
+  void drop_thrown();
+  void await_poke();
+  static void poked(Message& message) noexcept;
+
+  ThreadSlice slice_;
+  PyThreadState& thread_;
+  Runtime& runtime_;
+  Fiber& fiber_;
+  GreenObject* object_ = nullptr;  // Owned.
+  List<Thrown> thrown_;
+  List<TimedThrow> timed_;
+  Poke poke_;
+};
+
+}  // namespace greenwsgi::py

@@ -1,0 +1,87 @@
+#include "src/py/overflow.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+
+#include "greenwsgi/fiber/fiber.hpp"
+
+namespace greenwsgi::py {
+
+namespace {
+
+constexpr std::size_t kAlternateBytes = 64 * 1024;
+
+struct sigaction previous_action;
+
+// No stdio in a signal handler.
+class Line {
+ public:
+  Line& operator<<(const char* text) {
+    while (*text != '\0' && length_ < sizeof text_) text_[length_++] = *text++;
+    return *this;
+  }
+  Line& operator<<(std::uint64_t number) {
+    char digits[24];
+    std::size_t at = sizeof digits;
+    digits[--at] = '\0';
+    do digits[--at] = static_cast<char>('0' + number % 10);
+    while ((number /= 10) != 0);
+    return *this << &digits[at];
+  }
+  void write() const { [[maybe_unused]] const auto n = ::write(STDERR_FILENO, text_, length_); }
+
+ private:
+  char text_[200];
+  std::size_t length_ = 0;
+};
+
+void on_fault(int number, siginfo_t* info, void*) {
+  const int saved = errno;
+  Scheduler* scheduler = Scheduler::current();
+  if (info->si_code > 0 && scheduler != nullptr && scheduler->stacks().in_guard(info->si_addr)) {
+    Line line;
+    line << "greenwsgi: green stack overflow in green ";
+    line << (scheduler->running() != nullptr ? scheduler->running()->number() : 0);
+    line << " (stack of " << scheduler->stacks().stack_bytes() / 1024
+         << " KiB; see --stack-size)\n";
+    line.write();
+  }
+  ::sigaction(number, &previous_action, nullptr);
+  if (info->si_code <= 0) ::raise(number);  // Sent by somebody: it would not happen again.
+  errno = saved;
+}
+
+// Kept until the thread ends, and then lost: a thread that ran greens is rare, and its stacks may
+// outlive it.
+void give_thread_an_alternate_stack() {
+  stack_t current{};
+  if (::sigaltstack(nullptr, &current) != 0 || (current.ss_flags & SS_DISABLE) == 0) return;
+  void* memory = ::mmap(nullptr, kAlternateBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) return;  // An overflow will then die without a word.
+  stack_t alternate{};
+  alternate.ss_sp = memory;
+  alternate.ss_size = kAlternateBytes;
+  ::sigaltstack(&alternate, nullptr);
+}
+
+}  // namespace
+
+void install_overflow_handler() {
+  give_thread_an_alternate_stack();
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    ::sigaction(SIGSEGV, &action, &previous_action);
+  });
+}
+
+}  // namespace greenwsgi::py

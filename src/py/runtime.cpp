@@ -1,0 +1,249 @@
+// runtime.cpp - a thread's Runtime: made on demand, hooked into the scheduler, closed at the end.
+//
+// The hooks below run on the hub's stack, where no Python may run and no reference may be let go
+// of: they only move fields and let go of the GIL.
+#include "src/py/runtime.hpp"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "greenwsgi/base/log.hpp"
+#include "src/py/green_object.hpp"
+#include "src/py/overflow.hpp"
+#include "src/py/parking_lot.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::py {
+
+namespace {
+
+std::size_t stack_bytes = StackPool::kDefaultBytes;
+
+// How long other threads may wait for the GIL while the hub runs no Python; as long as
+// sys.getswitchinterval() is by default.
+constexpr Duration kGilInterval = std::chrono::milliseconds(5);
+
+constexpr const char* kThreadEndKey = "greenwsgi.runtime";
+
+// A thread that asks for the GIL while the interpreter ends is told to die, by a forced unwinding
+// that our stacks would not survive: it stops here instead, as CPython's own threads do from 3.14.
+void take_gil(PyThreadState& thread) noexcept {
+  try {
+    PyEval_RestoreThread(&thread);
+  } catch (...) {
+    for (;;) ::pause();
+  }
+}
+
+bool on_main_thread() {
+  return ::gettid() == ::getpid();
+}
+
+}  // namespace
+
+// --- Making one
+
+Runtime::Runtime(HubMade made)
+    : thread_(*PyThreadState_Get()),
+      hub_(std::move(made.hub)),
+      hub_reason_(std::move(made.reason)),
+      scheduler_(*hub_, stack_bytes),
+      root_(*this, scheduler_.root()),
+      signals_(scheduler_) {
+  scheduler_.set_hooks({GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn});
+  current_ = this;
+}
+
+namespace {
+
+std::unique_ptr<Runtime> make_runtime() {
+  if (PyThreadState_Get()->interp != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_RuntimeError,
+                    "green threads run in the main interpreter only: call from there");
+    return nullptr;
+  }
+  HubChoice choice{};
+  std::string bad;
+  if (!hub_choice_from_environment(&choice, &bad)) {
+    PyErr_Format(PyExc_RuntimeError, "GREENWSGI_HUB=%s: say auto, uring or epoll", bad.c_str());
+    return nullptr;
+  }
+  HubMade made = make_hub(choice);
+  if (made.hub == nullptr) {
+    PyErr_SetString(PyExc_RuntimeError, made.reason.c_str());
+    return nullptr;
+  }
+  log(LogLevel::debug, "hub of this thread: %s", made.reason.c_str());
+  return std::make_unique<Runtime>(std::move(made));
+}
+
+}  // namespace
+
+void Runtime::thread_end(PyObject* capsule) {
+  auto* self = static_cast<Runtime*>(PyCapsule_GetPointer(capsule, kThreadEndKey));
+  if (self != current_ || is_finalizing()) return;
+  // The thread is being taken apart: greens that are left cannot be run any more, and keep their
+  // stacks, the scheduler and the hub.
+  self->closed_ = true;
+  self->signals_.close();
+  current_ = nullptr;
+  if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||
+      self->scheduler_.timers() > 0) {
+    self->scheduler_.abandon();
+    return;
+  }
+  delete self;
+}
+
+Scheduler* ensure_scheduler() {
+  if (Runtime* runtime = Runtime::current(); runtime != nullptr) {
+    if (!runtime->closed()) return &runtime->scheduler();
+    PyErr_SetString(PyExc_RuntimeError, "green threads have ended: the interpreter shuts down");
+    return nullptr;
+  }
+  std::unique_ptr<Runtime> runtime = make_runtime();
+  if (runtime == nullptr) return nullptr;
+  Runtime* self = runtime.release();
+  return self->start() ? &self->scheduler() : nullptr;
+}
+
+// What can fail, after the rest is in place. On failure the runtime goes on without it.
+bool Runtime::start() {
+  install_overflow_handler();
+  if (on_main_thread()) {
+    return signals_.open();
+  }
+  // The thread state's dict dies with the thread, and our capsule with it.
+  const Ref capsule = Ref::steal(PyCapsule_New(this, kThreadEndKey, thread_end));
+  if (!capsule) return false;
+  return PyDict_SetItemString(PyThreadState_GetDict(), kThreadEndKey, capsule.get()) == 0;
+}
+
+void set_stack_bytes(std::size_t bytes) {
+  stack_bytes = bytes;
+}
+
+// --- Questions
+
+Scheduler* scheduler_or_null() {
+  Runtime* runtime = Runtime::current();
+  return runtime != nullptr ? &runtime->scheduler() : nullptr;
+}
+
+bool can_park() {
+  Runtime* runtime = Runtime::current();
+  if (runtime == nullptr || runtime->closed()) return false;
+  // In a subinterpreter the same OS thread has another thread state.
+  return runtime->running() != nullptr && PyThreadState_Get() == &runtime->thread();
+}
+
+Ref current_green() {
+  if (ensure_scheduler() == nullptr) return {};
+  GreenState* state = Runtime::current()->running();
+  GW_ASSERT(state != nullptr);
+  return Ref::share(reinterpret_cast<PyObject*>(state->object()));
+}
+
+unsigned long current_ident() {
+  Runtime* runtime = Runtime::current();
+  GreenState* state = runtime != nullptr ? runtime->running() : nullptr;
+  if (state == nullptr || state->is_root()) return PyThread_get_thread_ident();
+  return state->fiber().number();
+}
+
+bool raise_if_interrupted() {
+  Runtime& runtime = *Runtime::current();
+  GreenState& state = *runtime.running();
+  runtime.scheduler().take_interrupt();
+  if (state.raise_thrown()) return true;
+  return state.is_root() && PyErr_CheckSignals() < 0;
+}
+
+namespace {
+
+struct Sleep {
+  explicit Sleep(Fiber& sleeper) : fiber(sleeper), timer(*this), wait(*this) {}
+  void end() {
+    fiber.scheduler().stop(timer);
+    fiber.scheduler().unpark(fiber);
+  }
+
+  struct TimerPart : Timer {
+    explicit TimerPart(Sleep& sleep)
+        : Timer([](Timer& timer) noexcept { static_cast<TimerPart&>(timer).of.end(); }),
+          of(sleep) {}
+    Sleep& of;
+  };
+  struct WaitPart : Wait {
+    explicit WaitPart(Sleep& sleep)
+        : Wait{"sleep", [](Wait& wait) noexcept { static_cast<WaitPart&>(wait).of.end(); }},
+          of(sleep) {}
+    Sleep& of;
+  };
+  Fiber& fiber;
+  TimerPart timer;
+  WaitPart wait;
+};
+
+}  // namespace
+
+bool sleep_until(Instant when) {
+  Runtime& runtime = *Runtime::current();
+  Scheduler& scheduler = runtime.scheduler();
+  GreenState& state = *runtime.running();
+  if (when == Instant::min()) {
+    scheduler.yield();
+    return !state.has_thrown() || !raise_if_interrupted();
+  }
+  Sleep sleep(state.fiber());
+  for (;;) {
+    if (scheduler.now() >= when) return sleep_until(Instant::min());
+    scheduler.start(sleep.timer, when);
+    scheduler.park(sleep.wait);
+    if (scheduler.take_interrupt() || state.has_thrown()) {
+      if (raise_if_interrupted()) return false;
+      continue;  // Which ends the loop when the time has come as well.
+    }
+    return true;
+  }
+}
+
+Ref copy_context() {
+  if (PyThreadState_Get()->context == nullptr) return {};
+  return Ref::steal(PyContext_CopyCurrent());
+}
+
+// --- Hooks
+
+void Runtime::before_wait() noexcept {
+  current_->signals_.before_wait();
+  current_->root_.load();
+  PyEval_SaveThread();
+}
+
+void Runtime::after_wait() noexcept {
+  take_gil(current_->thread_);
+  current_->signals_.after_wait();
+}
+
+void Runtime::each_turn() noexcept {
+  const Instant now = Clock::now();
+  if (now - current_->gil_offered_ < kGilInterval) return;
+  current_->gil_offered_ = now;
+  current_->root_.load();
+  PyEval_SaveThread();
+  take_gil(current_->thread_);
+}
+
+// --- The scope
+
+GreenScope::GreenScope(PyObject* context)
+    : state_(*Runtime::current(), *Runtime::current()->scheduler().running(), context) {}
+
+GreenScope::~GreenScope() {
+  state_.finish();
+}
+
+}  // namespace greenwsgi::py

@@ -1,0 +1,84 @@
+// runtime_state.hpp - one OS thread's hub, scheduler and root green; the inside of runtime.hpp.
+//
+// Made when a thread first uses green threads, and kept until the thread ends (thread_end) or, on
+// the main thread, for ever: parked greens may stand on its stacks. While the hub runs, the thread
+// state holds the slice of whoever ran last, perhaps of a green that is gone; so before the GIL is
+// let go the root's slice is loaded, for other threads may look.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "src/py/green_state.hpp"
+#include "src/py/signals.hpp"
+
+namespace greenwsgi::py {
+
+class Runtime {
+ public:
+  explicit Runtime(HubMade made);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// The calling thread's, or nullptr.
+  static Runtime* current() { return current_; }
+
+  Scheduler& scheduler() { return scheduler_; }
+  GreenState& root() { return root_; }
+  PyThreadState& thread() { return thread_; }
+  const std::string& hub_reason() const { return hub_reason_; }
+  List<GreenState>& greens() { return greens_; }
+  /// The green that runs now; nullptr on the hub's stack and in a plain fiber.
+  GreenState* running() {
+    const Fiber* fiber = scheduler_.running();
+    return fiber == nullptr ? nullptr : static_cast<GreenState*>(fiber->local);
+  }
+
+  /// Greens are being ended: none may begin.
+  bool closing() const { return closing_; }
+  /// No green may wait any more: the interpreter, or the thread, ends.
+  bool closed() const { return closed_; }
+  /// Throws GreenExit into every green until all have ended or a second has passed, then closes.
+  /// On the root fiber.
+  void close();
+  /// Installs what belongs to the thread: signals, the overflow handler, the end of the thread.
+  /// False: Python error set.
+  bool start();
+
+  std::size_t unstarted = 0;  // Greens that were spawned and have not run yet.
+
+  /// In the child of fork(2): whatever runs now is the root of a runtime still to be made.
+  static void after_fork_in_child();
+
+ private:
+  friend class GreenState;
+  static void before_wait() noexcept;
+  static void after_wait() noexcept;
+  static void each_turn() noexcept;
+  static void thread_end(PyObject* capsule);
+  static inline thread_local Runtime* current_ = nullptr;
+
+  PyThreadState& thread_;
+  std::unique_ptr<Hub> hub_;
+  std::string hub_reason_;
+  Scheduler scheduler_;
+  List<GreenState> greens_;  // Without the root.
+  GreenState root_;
+  SignalPipe signals_;
+  Instant gil_offered_{};
+  bool closing_ = false;
+  bool closed_ = false;
+};
+
+/// The current exception when it is KeyboardInterrupt or SystemExit: the root green of this thread
+/// gets it, and it is cleared. False: it is something else.
+bool pass_to_root();
+
+/// At the interpreter's exit: closes the calling thread's runtime, if it has one.
+void close_runtime();
+
+/// The green that forked has come to its end, in the child: so does the process, with the current
+/// Python exception, if any, as its reason.
+[[noreturn]] void end_forked_child();
+
+}  // namespace greenwsgi::py

@@ -1,0 +1,46 @@
+// signals.hpp - how a Unix signal reaches the main program while it is parked.
+//
+// CPython's C handler notes the signal and writes a byte to the "wakeup fd", which is ours unless
+// the program has set one itself; the byte wakes the hub, which interrupts the root fiber, which
+// runs the Python handlers on its own stack. A green that runs bytecode needs none of this: it runs
+// the handlers itself. Should another (asyncio does) have taken the wakeup fd and given it back to
+// nobody, a sleep of the hub that a signal may have ended lets the root look as well. Only the main
+// thread has one.
+#pragma once
+
+#include "greenwsgi/fiber/fiber.hpp"
+
+namespace greenwsgi::py {
+
+class SignalPipe {
+ public:
+  explicit SignalPipe(Scheduler& scheduler) : scheduler_(scheduler) {}
+  SignalPipe(const SignalPipe&) = delete;
+  SignalPipe& operator=(const SignalPipe&) = delete;
+
+  /// On the main thread. False: a Python error is set.
+  bool open();
+
+  // On the hub's stack.
+  void after_wait() { quiet_ = true; }   // The hub has slept.
+  void saw_python() { quiet_ = false; }  // Whoever runs Python runs signal handlers as well.
+  void before_wait();
+
+  /// Gives the wakeup fd back, and closes the pipe. The hub keeps its operation.
+  void close();
+
+ private:
+  static void on_readable(Op& op) noexcept;
+
+  struct Watch : Op {
+    SignalPipe* pipe = nullptr;
+  };
+  void let_root_look();
+
+  Scheduler& scheduler_;
+  Watch watch_;
+  int write_fd_ = -1;
+  bool quiet_ = false;  // The hub slept, and no Python ran since.
+};
+
+}  // namespace greenwsgi::py

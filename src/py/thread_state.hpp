@@ -1,0 +1,216 @@
+// thread_state.hpp - the part of a PyThreadState that belongs to one Python stack, and how to swap
+// it. With thread_state.cpp the only place that knows CPython's versions.
+//
+// All greens of an OS thread share its PyThreadState; a switch saves the fields of the stack that
+// leaves and loads those of the one that comes. Which fields, and why each of them, is in
+// docs/internals/python-state.md. Knows no fiber and no green: it is told addresses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "src/py/ref.hpp"
+
+#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030F0000
+#error "greenwsgi knows the thread state of CPython 3.11 to 3.14"
+#endif
+
+#if PY_VERSION_HEX >= 0x030D0000
+struct _PyInterpreterFrame;
+#endif
+
+namespace greenwsgi::py {
+
+/// Looks whether this interpreter's thread state is laid out as this file believes. True, or false
+/// with ImportError set. Once per process, before any other use.
+bool check_thread_state(PyThreadState& thread);
+
+/// Is the interpreter on its way out?
+bool is_finalizing();
+
+/// Hands the current exception to sys.unraisablehook and clears it: "Exception ignored in <what>:
+/// <where>", with the traceback.
+void write_unraisable(const char* what, PyObject* where);
+
+class ThreadSlice {
+ public:
+  /// Where a new Python stack may live.
+  struct Place {
+    std::span<std::byte> frames;  // For the root chunk of Python's frame stack.
+    std::byte* stack_start;       // The C stack: highest
+    std::byte* stack_limit;       // and lowest usable address.
+    std::uint64_t id;             // Unique among thread states and greens.
+  };
+
+  ThreadSlice() = default;
+  ThreadSlice(const ThreadSlice&) = delete;
+  ThreadSlice& operator=(const ThreadSlice&) = delete;
+
+  /// Makes this the slice of a stack on which nothing has run yet. `context`: borrowed, may be
+  /// null.
+  void start(PyThreadState& thread, const Place& place, PyObject* context);
+  /// On the stack itself, at its end: lets go of what the slice owns, which runs destructors.
+  void finish(PyThreadState& thread);
+
+  void save(PyThreadState& thread);
+  void load(PyThreadState& thread) const;
+
+ private:
+  // Owned references are marked *; the thread state holds them while the slice is loaded.
+  PyObject* context_ = nullptr;  // *
+  PyObject* dict_ = nullptr;     // * What threading.local keeps its values in.
+  std::uint64_t id_ = 0;
+  _PyErr_StackItem* exception_ = nullptr;
+  _PyStackChunk* chunk_ = nullptr;
+  PyObject** frames_top_ = nullptr;
+  PyObject** frames_limit_ = nullptr;
+  PyObject* asyncgen_firstiter_ = nullptr;  // *
+  PyObject* asyncgen_finalizer_ = nullptr;  // *
+  PyObject* delete_later_ = nullptr;        // * The trashcan's chain.
+  int coroutine_origin_depth_ = 0;
+  int depth_ = 0;  // Not what remains: the limit may change while parked.
+  int tracing_ = 0;
+  int event_ = 0;
+#if PY_VERSION_HEX < 0x030D0000
+  _PyCFrame* cframe_ = nullptr;
+  int trash_nesting_ = 0;
+#else
+  _PyInterpreterFrame* frame_ = nullptr;
+  std::uintptr_t critical_section_ = 0;
+  PyObject* local_key_ = nullptr;       // *
+  PyObject* local_sentinel_ = nullptr;  // *
+  PyObject* running_loop_ = nullptr;    // *
+#endif
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+  int c_recursion_remaining_ = 0;  // Its budget depends on the stack.
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+  PyObject* running_task_ = nullptr;  // *
+  PyObject* executor_ = nullptr;
+  std::uintptr_t stack_words_[3] = {};  // Top, soft limit, hard limit.
+#endif
+
+  // What only a stack of our own has, and the root's slice leaves alone.
+  _PyErr_StackItem bottom_exception_{};
+#if PY_VERSION_HEX < 0x030D0000
+  _PyCFrame bottom_cframe_{};
+#endif
+};
+
+/// Offsets into _PyThreadStateImpl, which is private and moves: found by check_thread_state().
+struct ThreadStateOffsets {
+  std::size_t running_loop = 0;  // 3.13 and later.
+  std::size_t stack_words = 0;   // 3.14 and later.
+};
+extern ThreadStateOffsets thread_state_offsets;
+
+#if PY_VERSION_HEX >= 0x030D0000
+/// asyncio's running loop and, from 3.14, its running task behind it.
+inline PyObject** asyncio_words(PyThreadState& thread) {
+  return reinterpret_cast<PyObject**>(reinterpret_cast<std::byte*>(&thread) +
+                                      thread_state_offsets.running_loop);
+}
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+inline std::uintptr_t* stack_words(PyThreadState& thread) {
+  return reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::byte*>(&thread) +
+                                           thread_state_offsets.stack_words);
+}
+#endif
+
+inline void ThreadSlice::save(PyThreadState& thread) {
+  context_ = thread.context;
+  dict_ = thread.dict;
+  id_ = thread.id;
+  exception_ = thread.exc_info;
+  chunk_ = thread.datastack_chunk;
+  frames_top_ = thread.datastack_top;
+  frames_limit_ = thread.datastack_limit;
+  asyncgen_firstiter_ = thread.async_gen_firstiter;
+  asyncgen_finalizer_ = thread.async_gen_finalizer;
+  coroutine_origin_depth_ = thread.coroutine_origin_tracking_depth;
+  tracing_ = thread.tracing;
+#if PY_VERSION_HEX < 0x030C0000
+  depth_ = thread.recursion_limit - thread.recursion_remaining;
+  event_ = thread.tracing_what;
+  trash_nesting_ = thread.trash_delete_nesting;
+  delete_later_ = thread.trash_delete_later;
+#else
+  depth_ = thread.py_recursion_limit - thread.py_recursion_remaining;
+  event_ = thread.what_event;
+#endif
+#if PY_VERSION_HEX < 0x030D0000
+  cframe_ = thread.cframe;
+#else
+  frame_ = thread.current_frame;
+  delete_later_ = thread.delete_later;
+  critical_section_ = thread.critical_section;
+  local_key_ = thread.threading_local_key;
+  local_sentinel_ = thread.threading_local_sentinel;
+  running_loop_ = asyncio_words(thread)[0];
+#endif
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+  trash_nesting_ = thread.trash.delete_nesting;
+  delete_later_ = thread.trash.delete_later;
+#endif
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+  c_recursion_remaining_ = thread.c_recursion_remaining;
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+  running_task_ = asyncio_words(thread)[1];
+  executor_ = thread.current_executor;
+  for (int i = 0; i < 3; i++) stack_words_[i] = stack_words(thread)[i];
+#endif
+}
+
+inline void ThreadSlice::load(PyThreadState& thread) const {
+  thread.context = context_;
+  thread.context_ver += 1;  // Or a ContextVar would answer from its cache of the last context.
+  thread.dict = dict_;
+  thread.id = id_;
+  thread.exc_info = exception_;
+  thread.datastack_chunk = chunk_;
+  thread.datastack_top = frames_top_;
+  thread.datastack_limit = frames_limit_;
+  thread.async_gen_firstiter = asyncgen_firstiter_;
+  thread.async_gen_finalizer = asyncgen_finalizer_;
+  thread.coroutine_origin_tracking_depth = coroutine_origin_depth_;
+  thread.tracing = tracing_;
+#if PY_VERSION_HEX < 0x030C0000
+  thread.recursion_remaining = thread.recursion_limit - depth_;
+  thread.tracing_what = event_;
+  thread.trash_delete_nesting = trash_nesting_;
+  thread.trash_delete_later = delete_later_;
+  thread.cframe = cframe_;
+  // sys.settrace() belongs to the OS thread; the flag it is known by is in each C frame.
+  const bool traced = thread.c_tracefunc != nullptr || thread.c_profilefunc != nullptr;
+  thread.cframe->use_tracing = traced && tracing_ == 0 ? 255 : 0;
+#else
+  thread.py_recursion_remaining = thread.py_recursion_limit - depth_;
+  thread.what_event = event_;
+#endif
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+  thread.cframe = cframe_;
+  thread.trash.delete_nesting = trash_nesting_;
+  thread.trash.delete_later = delete_later_;
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+  thread.current_frame = frame_;
+  thread.delete_later = delete_later_;
+  thread.critical_section = critical_section_;
+  thread.threading_local_key = local_key_;
+  thread.threading_local_sentinel = local_sentinel_;
+  asyncio_words(thread)[0] = running_loop_;
+#endif
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+  thread.c_recursion_remaining = c_recursion_remaining_;
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+  asyncio_words(thread)[1] = running_task_;
+  thread.current_executor = executor_;
+  for (int i = 0; i < 3; i++) stack_words(thread)[i] = stack_words_[i];
+#endif
+}
+
+}  // namespace greenwsgi::py
