@@ -54,6 +54,18 @@ TEST_CASE_TEMPLATE("wait: does not sleep when its time is not in the future", Ty
   CHECK(hub.now() - before < 50ms);
 }
 
+TEST_CASE_TEMPLATE("wait: does not sleep until the beginning of time", TypeParam, GW_HUBS) {
+  GW_HUB_OR_SKIP(made, hub);
+  const Instant before = hub.now();
+  hub.wait(Instant::min());
+
+  // A hub that has just asked the kernel may not ask again: here it has not.
+  for (const Instant last = Clock::now(); Clock::now() < last + 1ms;) continue;
+  hub.wait(Instant::min());
+
+  CHECK(hub.now() - before < 50ms);
+}
+
 TEST_CASE_TEMPLATE("submit and wait: run no callback; dispatch does", TypeParam, GW_HUBS) {
   GW_HUB_OR_SKIP(made, hub);
   Ends ends = stream_pair();

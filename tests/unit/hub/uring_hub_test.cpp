@@ -1,0 +1,126 @@
+// What is io_uring's own: system calls that are not made, rings that overflow, buffers that grow.
+#include "tests/unit/hub/rig.hpp"
+
+using namespace greenwsgi;
+using namespace greenwsgi::testing;
+
+namespace {
+
+std::unique_ptr<UringHub> make_uring(const UringSizes& sizes = {}) {
+  std::unique_ptr<UringHub> hub;
+  if (const std::string why = UringHub::make(hub, sizes); !why.empty()) MESSAGE(why);
+  return hub;
+}
+
+constexpr UringSizes kTiny{.submissions = 4, .completions = 8, .buffers = 16, .buffers_first = 2};
+
+}  // namespace
+
+TEST_CASE("io_uring: a turn with nothing to do makes no system call") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  settle(*hub);
+  const std::uint64_t before = hub->enters();
+
+  for (int i = 0; i < 1000; ++i) turn(*hub, -1s);
+
+  CHECK(hub->enters() == before);
+}
+
+TEST_CASE("io_uring: many submissions of a turn are handed over by one system call") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  std::vector<std::unique_ptr<TestOp>> ops;
+  settle(*hub);
+  const std::uint64_t before = hub->enters();
+  for (int i = 0; i < 100; ++i) hub->submit(*ops.emplace_back(TestOp::recv(ends.a, 1)));
+  put(ends.b, std::string(100, 'x'));
+
+  hub->wait(kNever);
+  CHECK(hub->enters() == before + 1);
+
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
+  CHECK(hub->enters() <= before + 10);  // The kernel reports some 20 of them at a time.
+}
+
+TEST_CASE("io_uring: more operations than the rings have entries, all come back once") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  std::vector<std::unique_ptr<TestOp>> ops;
+  for (int i = 0; i < 1000; ++i) {
+    ops.push_back(std::make_unique<TestOp>(Op::Kind::poll, ends.a));
+    ops.back()->events = i % 2 == 0 ? POLLIN : POLLOUT;
+    hub->submit(*ops.back());
+  }
+  settle(*hub);
+  for (int i = 0; i < 1000; i += 4) hub->cancel(*ops[std::size_t(i)]);
+  put(ends.b, "x");
+
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
+
+  for (auto& op : ops) CHECK(op->ends == 1);
+}
+
+TEST_CASE("io_uring: multishot ops go on when the completion ring overflows") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  Listener listener;
+  TestOp accepting(Op::Kind::accept_multishot, listener.fd);
+  std::vector<Ends> accepted, clients;
+  accepting.then = [&](TestOp& self) {
+    if (self.result >= 0) accepted.emplace_back(self.result, -1);
+  };
+  hub->submit(accepting);
+  settle(*hub);
+
+  for (int i = 0; i < 300; ++i) clients.emplace_back(listener.connect(), -1);
+  CHECK(run_until(*hub, [&] { return accepted.size() == clients.size(); }));
+
+  CHECK(accepting.in_flight);
+  cancel_and_run(*hub, accepting);
+}
+
+TEST_CASE("io_uring: when buffers run out, more are offered, and no byte is lost") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  CHECK(hub->buffers().offered() == 2);
+  std::vector<Ends> ends;
+  std::vector<std::unique_ptr<TestOp>> ops;
+  for (std::size_t i = 0; i < 200; ++i) {
+    ends.push_back(stream_pair());
+    hub->submit(*ops.emplace_back(std::make_unique<TestOp>(Op::Kind::recv_multishot, ends[i].a)));
+  }
+  settle(*hub);
+
+  for (Ends& each : ends) put(each.b, std::string(20000, 'x'));
+  CHECK(run_until(*hub, [&] {
+    return std::all_of(ops.begin(), ops.end(), [](auto& op) { return op->text.size() == 20000; });
+  }));
+
+  CHECK(hub->buffers().offered() == 16);
+  for (auto& op : ops) hub->cancel(*op);
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
+}
+
+TEST_CASE("io_uring: wake() finds its way through full rings") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  TestOp busy(Op::Kind::poll, ends.a);
+  busy.events = POLLOUT;
+  busy.then = [&](TestOp& self) { hub->submit(self); };
+  hub->submit(busy);
+  std::vector<std::unique_ptr<TestOp>> work;
+  for (int i = 0; i < 100; ++i) {
+    work.push_back(std::make_unique<TestOp>(Op::Kind::offload, -1));
+    work.back()->work = [](Op& self) noexcept { self.result = 1; };
+    hub->submit(*work.back());
+  }
+
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 1; }));
+
+  busy.then = nullptr;
+  cancel_and_run(*hub, busy);
+}
