@@ -210,7 +210,8 @@ void EpollHub::wait(Instant until) {
 /// How many events there are; 0 after a signal.
 int EpollHub::poll_events(Instant until, Instant now) {
   using std::chrono::ceil, std::chrono::milliseconds, std::chrono::seconds;
-  const Duration length = std::max(until - now, Duration::zero());
+  // Instant::min() less anything would overflow.
+  const Duration length = until <= now ? Duration::zero() : until - now;
   int count = -1;
   if (has_pwait2_) {
     const auto whole = std::chrono::duration_cast<seconds>(length);
