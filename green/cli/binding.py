@@ -86,6 +86,9 @@ class Listener:
         self._file: tuple[str, int, int, int] | None = None
 
     def listen(self, backlog: int) -> None:
+        if self.socket.family != socket.AF_UNIX:
+            # Accepted sockets inherit it, those too that come before anybody accepts.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket.listen(backlog)
         except OSError as error:
