@@ -255,10 +255,9 @@ void Scheduler::loop() {
   for (;;) turn();
 }
 
-// Every fiber that is ready runs once, then the hub is asked: neither can starve the other.
+// The hub is asked, then every fiber that is ready runs once: neither can starve the other. The hub
+// comes first, so that the very first yield() of a thread gives it a turn, too.
 void Scheduler::turn() {
-  turn_.splice_back(ready_);
-  while (!turn_.empty()) switch_to(turn_.pop_front());
   if (hooks_.each_turn != nullptr) hooks_.each_turn();
 
   Instant until = ready_.empty() ? timers_.next() : Instant::min();
@@ -270,6 +269,9 @@ void Scheduler::turn() {
   run_messages();
   hub_.dispatch();
   if (timers_.next() != kNever) timers_.fire(hub_.now());
+
+  turn_.splice_back(ready_);
+  while (!turn_.empty()) switch_to(turn_.pop_front());
 }
 
 void Scheduler::post(Message& message) {
