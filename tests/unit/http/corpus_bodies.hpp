@@ -46,6 +46,7 @@ inline constexpr Case kBodies[] = {
     {"CR CR LF behind a size is refused", "3\r\r\nabc\r\n0\r\n\r\n"sv, "400"},
     {"data that ends in LF is refused", "3\r\nabc\n0\r\n\r\n"sv, "400"},
     {"data that ends in CR is refused", "3\r\nabc\r0\r\n\r\n"sv, "400"},
+    {"data that ends in CR and another byte is refused", "3\r\nabc\rX0\r\n\r\n"sv, "400"},
     {"data longer than its size is refused", "3\r\nabcd\r\n0\r\n\r\n"sv, "400"},
     {"data shorter than its size is refused", "4\r\nabc\r\n0\r\n\r\n"sv, "400"},
     {"a last line that is LF is refused", "0\r\n\n"sv, "400"},
