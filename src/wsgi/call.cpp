@@ -84,7 +84,7 @@ void Call::close(PyObject* result) {
     return;
   }
   if (method && Ref::steal(PyObject_CallNoArgs(method.get()))) return;
-  judge(take_exception().get());
+  judge(py::take_exception().get());
 }
 
 std::string Call::title(const char* event) const {
@@ -99,7 +99,7 @@ std::string Call::title(const char* event) const {
 /// A Python error is set.
 void Call::fail() {
   // The exception, with all that its frames hold, is gone before the page waits for the client.
-  const int status = judge(take_exception().get());
+  const int status = judge(py::take_exception().get());
   if (!exchange_.head_sent() && !writing_) send_error_page(status);
 }
 

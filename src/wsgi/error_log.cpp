@@ -153,21 +153,6 @@ Ref make_error_stream(PyTypeObject* type, std::shared_ptr<ErrorLog> log) {
   return Ref::steal(reinterpret_cast<PyObject*>(stream));
 }
 
-Ref take_exception() {
-  GW_ASSERT(PyErr_Occurred() != nullptr);
-// Deprecated in favour of a function that 3.11 has not.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-#pragma GCC diagnostic pop
-  if (trace != nullptr) PyException_SetTraceback(value, trace);
-  Py_XDECREF(type);
-  Py_XDECREF(trace);
-  return Ref::steal(value);
-}
-
 std::string printable(std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

@@ -40,9 +40,6 @@ class ErrorLog {
 /// A new wsgi.errors object; `type` is _core.ErrorStream. Empty: a Python error is set.
 py::Ref make_error_stream(PyTypeObject* type, std::shared_ptr<ErrorLog> log);
 
-/// Takes the current Python exception, with its traceback; there must be one.
-py::Ref take_exception();
-
 /// Control characters and what is no ASCII as \xNN, so that a request cannot forge a line.
 std::string printable(std::string_view bytes);
 

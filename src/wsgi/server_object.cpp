@@ -12,7 +12,6 @@
 
 #include "greenwsgi/base/log.hpp"
 #include "src/py/runtime.hpp"
-#include "src/py/runtime_state.hpp"
 #include "src/wsgi/application.hpp"
 #include "src/wsgi/server_options.hpp"
 
@@ -83,7 +82,7 @@ bool prepare(PyTypeObject* type, PyObject* arguments, PyObject* keywords, Servin
     serving.access_log =
         std::make_unique<server::AccessLog>(*options.access_log, options.access_log_fd);
   }
-  if (options.stack_bytes != 0) py::stack_bytes = options.stack_bytes;
+  if (options.stack_bytes != 0) py::set_stack_bytes(options.stack_bytes);
   return true;
 }
 
