@@ -44,6 +44,7 @@ class Worker:
         for number in self._stop_on:
             signal.signal(number, self._on_signal)
         try:
+            _core.set_stack_bytes(self._options.stack_size)  # Before anything makes a green.
             if not self._options.no_patch:
                 for message in _core.patch_all():
                     log("warning", message)
@@ -79,7 +80,6 @@ class Worker:
             error_log_fd=2,
             multiprocess=options.workers > 1,
             url_scheme=options.url_scheme,
-            stack_bytes=options.stack_size,
         )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

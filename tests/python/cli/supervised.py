@@ -16,6 +16,7 @@ from pathlib import Path
 from green.cli import supervisor
 
 DIRECTORY = Path(sys.argv[1])
+STOP = {signal.SIGTERM}
 
 
 def say(*words: object) -> None:
@@ -30,17 +31,11 @@ def starts() -> int:
 
 
 def wait_for_stop(ready: Callable[[], None]) -> int:
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     ready()
     say("up", os.getpid())
-    try:
-        while True:
-            signal.pause()
-    except SystemExit:
-        say("stopped", os.getpid())
+    signal.sigwait(STOP)
+    say("stopped", os.getpid())
     return 0
 
 
@@ -50,11 +45,12 @@ def fails_at_start(ready: Callable[[], None]) -> int:
 
 
 def ignores_stop(ready: Callable[[], None]) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: say("ignored"))
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     ready()
     say("up", os.getpid())
-    while True:
-        signal.pause()
+    while signal.sigwait(STOP):
+        say("ignored")
+    return 0
 
 
 def dies_once(ready: Callable[[], None]) -> int:

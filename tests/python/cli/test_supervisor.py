@@ -68,7 +68,6 @@ def test_a_signal_stops_every_worker_gracefully(
 ) -> None:
     supervised = supervise("wait_for_stop", count=3)
     supervised.read_until("all ready")
-    supervised.read_until("up")
 
     supervised.process.send_signal(number)
 

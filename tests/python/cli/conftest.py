@@ -1,41 +1,15 @@
-"""What Python tests share: the command in a subprocess, and a fresh import state."""
+"""The command in a subprocess: run to its end, or started and waited for."""
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-SECONDS = 20.0  # Longer than anything here takes on a machine that is busy.
-
-
-@dataclass
-class Served:
-    """A running `greenwsgi serve` that has said it is ready."""
-
-    process: subprocess.Popen[str]
-    urls: list[str]
-    log: Path
-
-    @property
-    def port(self) -> int:
-        return int(self.urls[0].rsplit(":", 1)[1])
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Sends the signal; returns the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(SECONDS)
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "green", *arguments]
+from command import SECONDS, Served, command
 
 
 @pytest.fixture
@@ -61,7 +35,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts `greenwsgi serve`, on a free port unless told otherwise, and waits until it serves."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **environment: str) -> Served:
+    def start(*arguments: str, fds: Sequence[int] = (), **environment: str) -> Served:
         bind = () if "--bind" in arguments else ("--bind", "127.0.0.1:0")
         ready, ready_in = os.pipe()
         log = tmp_path / f"server{len(started)}.log"
@@ -73,7 +47,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                pass_fds=[ready_in],
+                pass_fds=[ready_in, *fds],
             )
         started.append(process)
         os.close(ready_in)
