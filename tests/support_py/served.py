@@ -39,9 +39,18 @@ class Served:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def stop(self, *, tracebacks: int = 0) -> None:
-        """SIGTERM: it ends with status 0, with so many tracebacks in its log."""
+        self.terminate()
+        self.expect_end(tracebacks=tracebacks)
+
+    def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def expect_end(self, *, tracebacks: int = 0) -> None:
+        """It ends with status 0, with so many tracebacks in its log."""
         status = self.process.wait(SECONDS)
         assert status == 0, self.log()
         assert self.log().count("Traceback (most recent call last)") == tracebacks, self.log()
