@@ -1,0 +1,504 @@
+"""The applications of these tests. Each is served both bare and under wsgiref's validator, unless
+it breaks the rules on purpose (`@unruly`)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.simple_server import demo_app
+
+import green
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+TEXT = [("Content-Type", "text/plain")]
+UNRULY: set[str] = set()
+
+__all__ = ["demo_app"]
+
+
+def unruly(app: App) -> App:
+    UNRULY.add(app.__name__)
+    return app
+
+
+def log(environ: Environ, line: str) -> None:
+    environ["wsgi.errors"].write(line + "\n")
+    environ["wsgi.errors"].flush()
+
+
+def hello(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return [b"hello"]
+
+
+def environment(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Each entry as [type, value]; what JSON cannot say as its repr."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    plain = (str, bool, tuple)
+    entries = {
+        key: [type(value).__name__, value if isinstance(value, plain) else repr(value)]
+        for key, value in environ.items()
+    }
+    assert all(type(key) is str for key in environ)
+    return [json.dumps(entries).encode()]
+
+
+def pieces(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """A list of the query's pieces, as many and as long as it says: /?3,0,5"""
+    start_response("200 OK", list(TEXT))
+    return [b"x" * int(size) for size in environ["QUERY_STRING"].split(",") if size]
+
+
+def large_list(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return [b"a" * 300_000, b"", b"b" * 300_000]
+
+
+def generated(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    yield b""
+    yield b"one,"
+    yield b""
+    yield b"two"
+
+
+def sized_generator(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, ("Content-Length", "7")])
+    yield b"one,"
+    yield b"two"
+
+
+def nothing_generated(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return iter([])
+
+
+def lockstep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Goes on only when the client has sent a byte for the piece before: none may be held back."""
+    start_response("200 OK", list(TEXT))
+    yield b"first"
+    assert environ["wsgi.input"].read(1) == b"1"
+    yield b"second"
+    assert environ["wsgi.input"].read(1) == b"2"
+
+
+def written(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    write = start_response("200 OK", list(TEXT))
+    write(b"written, ")
+    write(b"")
+    return [b"returned"]
+
+
+def status(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """/?204 No Content: that status, with a body nevertheless."""
+    text = environ["QUERY_STRING"].replace("%20", " ")
+    start_response(text, [] if text[:3] in ("204", "304") else list(TEXT))
+    return [b"a body"]
+
+
+def late_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    yield b"started in the first step"
+
+
+class Closing:
+    """An iterable that says in the log when it is closed."""
+
+    def __init__(self, environ: Environ, parts: Iterable[bytes]) -> None:
+        self.environ = environ
+        self.parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.parts)
+
+    def close(self) -> None:
+        log(self.environ, f"closed {self.environ['PATH_INFO']}")
+
+
+def closing(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return Closing(environ, [b"a", b"b"])
+
+
+def failing_close(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    class Failing(Closing):
+        def close(self) -> None:
+            raise RuntimeError("close failed")
+
+    start_response("200 OK", list(TEXT))
+    return Failing(environ, [b"whole"])
+
+
+def endless(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def blocks() -> Iterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    start_response("200 OK", list(TEXT))
+    return Closing(environ, blocks())
+
+
+def stream(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """100 MB, then the growth of this process's peak memory in the log, in KiB."""
+
+    def blocks() -> Iterator[bytes]:
+        before = peak_kib()
+        for number in range(1600):
+            yield bytes([number % 251]) * 65536
+        log(environ, f"grown {peak_kib() - before}")
+
+    start_response("200 OK", list(TEXT))
+    return Closing(environ, blocks())
+
+
+def peak_kib() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
+# --- Errors
+
+
+@unruly
+def fails(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    raise RuntimeError("secret of the application")
+
+
+@unruly
+def fails_after_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    raise RuntimeError("after start_response")
+
+
+def fails_before_first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def parts() -> Iterator[bytes]:
+        yield b""
+        raise RuntimeError("before the first piece")
+
+    start_response("200 OK", list(TEXT))
+    return Closing(environ, parts())
+
+
+def fails_midway(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def parts() -> Iterator[bytes]:
+        yield b"a piece"
+        raise RuntimeError("midway")
+
+    start_response("200 OK", list(TEXT))
+    return Closing(environ, parts())
+
+
+def fails_midway_sized(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, ("Content-Length", "1000")])
+    yield b"a piece"
+    raise RuntimeError("midway")
+
+
+def replaced(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, ("X-First", "1")])
+    try:
+        raise ValueError("changed my mind")
+    except ValueError:
+        start_response("503 Later", [*TEXT, ("X-Second", "2")], sys.exc_info())
+    return [b"replaced"]
+
+
+def too_late_to_replace(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    yield b"a piece"
+    try:
+        raise ValueError("too late")
+    except ValueError:
+        start_response("500 Oops", list(TEXT), sys.exc_info())
+
+
+@unruly
+def started_twice(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    try:
+        start_response("404 Not Found", list(TEXT))
+    except AssertionError as error:
+        return [str(error).encode()]
+    return [b"no error"]
+
+
+@unruly
+def never_started(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    return [b"body"] if environ["QUERY_STRING"] == "list" else iter([b"body"])
+
+
+@unruly
+def bad_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Tries the arguments that the query names; the body is the error's type."""
+    tries: dict[str, tuple[Any, ...]] = {
+        "newline": ("200 OK", [("X-A", "b\r\nSet-Cookie: forged=1")]),
+        "lone-newline": ("200 OK", [("X-A", "b\nc")]),
+        "nul": ("200 OK", [("X-A", "b\0c")]),
+        "name-newline": ("200 OK", [("X-A\r\nY", "b")]),
+        "name-space": ("200 OK", [("X A", "b")]),
+        "name-colon": ("200 OK", [("X:", "b")]),
+        "name-empty": ("200 OK", [("", "b")]),
+        "status-newline": ("200 OK\r\nX: y", []),
+        "status-short": ("20 OK", []),
+        "status-number": (200, []),
+        "status-1xx": ("100 Continue", []),
+        "status-bytes": (b"200 OK", []),
+        "wide": ("200 OK", [("X-A", "\u20ac")]),
+        "tuple": ("200 OK", (("X-A", "b"),)),
+        "pair-list": ("200 OK", [["X-A", "b"]]),
+        "triple": ("200 OK", [("X-A", "b", "c")]),
+        "bytes-value": ("200 OK", [("X-A", b"b")]),
+        "number-value": ("200 OK", [("Content-Length", 5)]),
+        "bad-length": ("200 OK", [("Content-Length", "five")]),
+        "two-lengths": ("200 OK", [("Content-Length", "5"), ("Content-Length", "6")]),
+        "connection": ("200 OK", [("Connection", "close")]),
+        "transfer-encoding": ("200 OK", [("Transfer-Encoding", "chunked")]),
+        "exc-info": ("200 OK", [], "not a tuple"),
+        "few": ("200 OK",),
+        "many": ("200 OK", [], None, None),
+    }
+    result = "accepted"
+    try:
+        start_response(*tries[environ["QUERY_STRING"]])
+    except Exception as error:
+        result = type(error).__name__
+    start_response("200 OK", list(TEXT), (None, None, None))
+    return [result.encode()]
+
+
+@unruly
+def latin1_header(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 Sch\xf6n", [("X-Name", "J\xfcrgen\tK.")])
+    return []
+
+
+@unruly
+def changed_afterwards(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    headers = [("X-A", "b")]
+    start_response("200 OK", headers)
+    headers[0] = ("X-A", "c\r\nX-Forged: 1")
+    headers.append(("X-Later", "1"))
+    return [b""]
+
+
+@unruly
+def wrong_piece(environ: Environ, start_response: StartResponse) -> Iterable[Any]:
+    start_response("200 OK", list(TEXT))
+    piece: Any = {"str": "text", "int": 7, "bytearray": bytearray(b"x"), "none": None}[
+        environ["QUERY_STRING"].split(",")[0]
+    ]
+    return iter([piece]) if environ["QUERY_STRING"].endswith(",iter") else [piece]
+
+
+@unruly
+def no_iterable(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("200 OK", list(TEXT))
+    return None
+
+
+@unruly
+def bytes_result(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("200 OK", list(TEXT))
+    return b"abc"
+
+
+@unruly
+def length(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """/?10,iter: Content-Length 10 for a body of 5 bytes, as a list or an iterator."""
+    announced, _, kind = environ["QUERY_STRING"].partition(",")
+    write = start_response("200 OK", [*TEXT, ("Content-Length", announced)])
+    if kind == "write":
+        write(b"12345")
+        return []
+    return [b"12345"] if kind == "list" else iter([b"123", b"45"])
+
+
+@unruly
+def exits(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    sys.exit(3)
+
+
+@unruly
+def writes_after_the_end(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    class Late(Closing):
+        def close(self) -> None:
+            try:
+                write(b"late")
+            except RuntimeError as error:
+                log(environ, f"refused: {error}")
+
+    write = start_response("200 OK", list(TEXT))
+    return Late(environ, [b"in time"])
+
+
+KEPT: list[Any] = []
+
+
+@unruly
+def keeps(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Uses what an earlier call has left behind."""
+    errors = []
+    for old_input, old_start in KEPT:
+        for use in (old_input.read, old_input.readline, lambda old=old_input: next(old)):
+            try:
+                use()
+            except ValueError:
+                errors.append("ValueError")
+        try:
+            old_start("200 OK", [])
+        except RuntimeError:
+            errors.append("RuntimeError")
+    KEPT[:] = [(environ["wsgi.input"], start_response)]
+    start_response("200 OK", list(TEXT))
+    return [" ".join(errors).encode()]
+
+
+# --- Bodies of requests
+
+
+def echo(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    body = environ["wsgi.input"].read(-1)
+    start_response("200 OK", [*TEXT, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@unruly  # The validator's wrapper knows neither read() without a size nor readlines' hint.
+def reads(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Calls what the query says, one after the other: /?read:3;readline;lines;iterate"""
+    results: list[Any] = []
+    source = environ["wsgi.input"]
+    for step in environ["QUERY_STRING"].split(";"):
+        name, _, size = step.partition(":")
+        if name == "iterate":
+            results.append([line.decode() for line in source])
+            continue
+        arguments = [None if size == "None" else int(size)] if size else []
+        result = getattr(source, name)(*arguments)
+        lines = isinstance(result, list)
+        results.append([line.decode() for line in result] if lines else result.decode())
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(results).encode()]
+
+
+def ignores_body(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return [b"not read"]
+
+
+def reads_in_part(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    return [environ["wsgi.input"].read(3)]
+
+
+def body_error(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Says in the log what reading the body fails with, and answers nevertheless."""
+    try:
+        environ["wsgi.input"].read(-1)
+        result = "no error"
+    except OSError as error:
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        result = f"{' '.join(kinds)} {getattr(error, 'status', '-')}"
+    log(environ, f"body: {result}")
+    start_response("200 OK", list(TEXT))
+    return [result.encode()]
+
+
+def declared_memory(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The growth of memory by a read of all that was announced, in KiB."""
+    before = peak_kib()
+    try:
+        environ["wsgi.input"].read(-1)
+    except OSError:
+        pass
+    log(environ, f"grown {peak_kib() - before}")
+    start_response("200 OK", list(TEXT))
+    return []
+
+
+# --- Greens
+
+
+def sleeps(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    green.sleep(0.5)
+    start_response("200 OK", list(TEXT))
+    return [environ["QUERY_STRING"].encode()]
+
+
+def read_by_another(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The call's own green ends while the other one still waits for the body."""
+
+    def read() -> None:
+        log(environ, f"the other read {environ['wsgi.input'].read(3)!r}")
+
+    start_response("200 OK", [*TEXT, ("Content-Length", "0")])
+    green.spawn(read)
+    green.sleep(0)
+    return [b""]
+
+
+# --- Files
+
+
+def file_of(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """/path?kind,offset,length: the file at the path, opened so."""
+    kind, offset, length_text = environ["QUERY_STRING"].split(",")
+    path = environ["PATH_INFO"]
+    file: Any
+    if kind == "gzip":
+        file = gzip.open(path)
+    elif kind == "bytesio":
+        with open(path, "rb") as source:
+            file = io.BytesIO(source.read())
+    elif kind == "temporary":
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it.
+        with open(path, "rb") as source:
+            file.write(source.read())
+    else:
+        file = open(path, "rb", buffering=0 if kind == "raw" else -1)  # noqa: SIM115
+    file.seek(int(offset))
+    if kind == "closed":
+        file.close()
+    headers = [*TEXT, *([("Content-Length", length_text)] if length_text else [])]
+    start_response("200 OK", headers)
+    return environ["wsgi.file_wrapper"](file, 1000)
+
+
+def pipe_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    import os
+
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"through a pipe")
+    os.close(write_end)
+    start_response("200 OK", list(TEXT))
+    return environ["wsgi.file_wrapper"](os.fdopen(read_end, "rb"))
+
+
+def closes_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    class Noisy(io.BytesIO):
+        def close(self) -> None:
+            if not self.closed:
+                log(environ, "file closed")
+            super().close()
+
+    start_response("200 OK", list(TEXT))
+    return environ["wsgi.file_wrapper"](Noisy(b"content"))
+
+
+# --- The error log
+
+
+def writes_errors(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    errors = environ["wsgi.errors"]
+    errors.write("half ")
+    errors.write("a line\nand ")
+    errors.writelines(["another", "\n", "\u20ac \udc80\n", "unfinished"])
+    start_response("200 OK", list(TEXT))
+    return [b"logged"]
