@@ -103,21 +103,19 @@ suite_wheel() {
   "$venv/bin/python" scripts/check_wheel.py
 }
 
-suite_lint() { lint; }
-suite_sanitize() { sanitize; }
-suite_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
-
-cpp_files() { find include src tests bench -name '*.hpp' -o -name '*.cpp'; }
-
+suite_# Every tool has its say before the suite fails.
 lint() {
   build_package
   need test
   need lint
-  cpp_files | xargs clang-format --dry-run -Werror
-  ruff format --check --quiet .
-  ruff check --quiet .
-  mypy
-  "$venv/bin/python" -P -m mypy.stubtest green._core --mypy-config-file pyproject.toml
+  complaints=0
+  cpp_files | xargs clang-format --dry-run -Werror || complaints=1
+  ruff format --check --quiet . || complaints=1
+  ruff check --quiet . || complaints=1
+  mypy || complaints=1
+  "$venv/bin/python" -P -m mypy.stubtest green._core --mypy-config-file pyproject.toml ||
+    complaints=1
+  return $complaints
 }
 
 format() {

@@ -13,9 +13,9 @@ namespace {
 
 void write_to_stderr(LogLevel level, std::string_view line) {
   char text[2200];
-  const int length = std::snprintf(text, sizeof text, "greenwsgi: %.*s: %.*s\n",
-                                   int(name_of(level).size()), name_of(level).data(),
-                                   int(line.size()), line.data());
+  const int length =
+      std::snprintf(text, sizeof text, "greenwsgi: %.*s: %.*s\n", int(name_of(level).size()),
+                    name_of(level).data(), int(line.size()), line.data());
   // One write a line, so that lines of several processes do not mix; a closed stderr is nobody's
   // error, and there is no other place to report it.
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, text, std::size_t(length));
@@ -28,10 +28,14 @@ std::atomic<LogLevel> current_level{LogLevel::info};
 
 std::string_view name_of(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return "debug";
-    case LogLevel::info: return "info";
-    case LogLevel::warning: return "warning";
-    case LogLevel::error: return "error";
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warning:
+      return "warning";
+    case LogLevel::error:
+      return "error";
   }
   return "?";
 }

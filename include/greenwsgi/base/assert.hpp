@@ -6,9 +6,10 @@
 // half of `a && b` cannot be told from a core dump.
 #pragma once
 
-#define GW_ASSERT(condition)                    \
-  (__builtin_expect(!!(condition), 1) ? void(0) \
-                                      : ::greenwsgi::assert_failed(#condition, __FILE__, __LINE__))
+#define GW_ASSERT(condition)          \
+  (__builtin_expect(!!(condition), 1) \
+       ? void(0)                      \
+       : ::greenwsgi::assert_failed(#condition, __FILE__, __LINE__))
 
 namespace greenwsgi {
 
