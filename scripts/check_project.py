@@ -45,8 +45,8 @@ OWNERS = {
 # Parts of the package, and which of the others they may import.
 PACKAGE: dict[str, set[str]] = {
     "__init__": {"_core", "_version"},
-    "_by_name": {"_core"},
-    "patch": {"_core", "_by_name"},
+    "_by_name": {"_core", "__init__"},
+    "patch": {"_core", "_by_name", "__init__"},
     "__main__": {"cli"},
     "_version": set(),
     "cli": {"_core", "_version", "__init__"},

@@ -103,7 +103,13 @@ suite_wheel() {
   "$venv/bin/python" scripts/check_wheel.py
 }
 
-suite_# Every tool has its say before the suite fails.
+suite_lint() { lint; }
+suite_sanitize() { sanitize; }
+suite_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
+
+cpp_files() { find include src tests bench -name '*.hpp' -o -name '*.cpp'; }
+
+# Every tool has its say before the suite fails.
 lint() {
   build_package
   need test
