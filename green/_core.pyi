@@ -1,8 +1,75 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
-from typing import Literal, final
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self, final
 
 from _typeshed.wsgi import WSGIApplication
+
+class GreenExit(BaseException):
+    """Ends a green thread, quietly."""
+
+@final
+class Green:
+    """A green thread; made by spawn()."""
+
+    name: str
+    @property
+    def dead(self) -> bool: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def exception(self) -> BaseException | None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def get(self, timeout: float | None = None) -> Any: ...
+    def kill(
+        self, exception: type[BaseException] | BaseException = ..., block: bool = False
+    ) -> None: ...
+    def throw(self, exception: type[BaseException] | BaseException, /) -> None: ...
+
+class Timeout(BaseException):
+    """Raises itself, or `exception`, in the green that made it, after `seconds`."""
+
+    def __init__(
+        self,
+        seconds: float | None = None,
+        exception: type[BaseException] | BaseException | bool | None = None,
+    ) -> None: ...
+    @property
+    def pending(self) -> bool: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def exception(self) -> type[BaseException] | BaseException | bool | None: ...
+    def start(self) -> None: ...
+    def cancel(self) -> None: ...
+    @classmethod
+    def unstarted(cls, seconds: float, /) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool: ...
+
+def spawn(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Green:
+    """Start function(*args, **kwargs) in a green thread of its own."""
+
+def sleep(seconds: float = 0) -> None:
+    """Let others run for `seconds`; 0: let each have a turn."""
+
+def getcurrent() -> Green:
+    """The green thread that calls this; of the main program, its own."""
+
+def set_stack_bytes(size: int, /) -> None:
+    """The stack of each green of threads that have none yet."""
+
+def debug_counts() -> dict[str, int]:
+    """How many of each thing this thread has; for tests."""
 
 @final
 class Server:

@@ -67,7 +67,7 @@ GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
 }
 
 GreenState::~GreenState() {
-  GW_ASSERT(fiber_.local != this);
+  GW_ASSERT(fiber_.local != this);  // finish() or retire() came first.
 }
 
 GreenObject* GreenState::object() {
@@ -100,23 +100,29 @@ void GreenState::enter(void* local) noexcept {
 void GreenState::finish() {
   if (&runtime_ != Runtime::current()) end_forked_child();
   GW_ASSERT(!PyErr_Occurred());
-  if (object_ != nullptr) {
-    object_->state = nullptr;  // From here on nobody finds this green to throw at it.
-    finish_green(object_);
-    Py_CLEAR(object_);
-  }
+  retire_object();
   drop_thrown();
   slice_.finish(thread_);
-  if (object_ != nullptr) {  // A destructor has asked for the current green.
-    object_->state = nullptr;
-    finish_green(object_);
-    Py_CLEAR(object_);
-  }
+  retire_object();  // A destructor may have asked for the current green again.
   drop_thrown();
   await_poke();
   fiber_.scheduler().take_interrupt();
   unlink();
   fiber_.local = nullptr;
+}
+
+void GreenState::retire() {
+  GW_ASSERT(is_root());
+  retire_object();
+  drop_thrown();
+  fiber_.local = nullptr;
+}
+
+void GreenState::retire_object() {
+  if (object_ == nullptr) return;
+  object_->state = nullptr;  // From here on nobody finds this green to throw at it.
+  finish_green(object_);
+  Py_CLEAR(object_);
 }
 
 void GreenState::drop_thrown() {

@@ -75,6 +75,8 @@ class GreenState : public ListNode {
   /// On its own stack, at its end: the object is told, and everything is let go of. Runs
   /// destructors, which may park.
   void finish();
+  /// The root's end, which is its thread's: what it holds for the thread state stays there.
+  void retire();
 
   /// Queues `exception` and interrupts the green. From any thread. False: MemoryError set.
   bool throw_at(PyObject* exception);
@@ -95,6 +97,7 @@ class GreenState : public ListNode {
     bool awaited = false;
   };
   void queue(Thrown& thrown);
+  void retire_object();
   void drop_thrown();
   void await_poke();
   static void poked(Message& message) noexcept;

@@ -87,7 +87,7 @@ void Runtime::thread_end(PyObject* capsule) {
   // The thread is being taken apart: greens that are left cannot be run any more, and keep their
   // stacks, the scheduler and the hub.
   self->closed_ = true;
-  self->signals_.close();
+  self->root_.retire();
   current_ = nullptr;
   if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||
       self->scheduler_.timers() > 0) {

@@ -196,7 +196,7 @@ void ThreadSlice::start(PyThreadState& thread, const Place& place, PyObject* con
 
 void ThreadSlice::finish(PyThreadState& thread) {
   GW_ASSERT(thread.exc_info == &bottom_exception_);
-  GW_ASSERT(thread.datastack_chunk == chunk_);
+  GW_ASSERT(thread.datastack_chunk->previous == nullptr);  // The VM freed its own chunks.
   // Destructors may bring back what was just let go (a threading.local in a __del__): a few rounds,
   // as for tp_finalize; what is still there then is lost.
   for (int round = 0; round < 4; round++) {
