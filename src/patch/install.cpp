@@ -25,6 +25,11 @@ PyMethodDef* find(const Target& target) {
   if (holder && target.type != nullptr) {
     holder = Ref::steal(PyObject_GetAttrString(holder.get(), target.type));
   }
+  if (holder && target.type != nullptr && !PyType_Check(holder.get())) {
+    // A function that makes objects of a type that has no name of its own (select.poll).
+    const Ref made = Ref::steal(PyObject_CallNoArgs(holder.get()));
+    holder = made ? Ref::share(reinterpret_cast<PyObject*>(Py_TYPE(made.get()))) : Ref();
+  }
   const Ref found = holder ? Ref::steal(PyObject_GetAttrString(holder.get(), target.name)) : Ref();
   PyErr_Clear();
   if (!found) return nullptr;

@@ -19,12 +19,12 @@ const Group* const groups[] = {&sleep_group, &lock_group,   &rlock_group, &threa
 /// {group: "in place", or how it fell back and why}; empty before patch_all().
 PyObject* report = nullptr;
 
-// Replaces the group's names instead, which green.patch knows to do. What was done and why, as a
-// text; empty: a Python error is set.
-Ref fall_back(const Group& group, const std::string& why) {
-  const Ref module = Ref::steal(PyImport_ImportModule("green.patch"));
-  if (!module) return Ref();
-  return Ref::steal(PyObject_CallMethod(module.get(), "fall_back", "ss", group.name, why.c_str()));
+// Installs the group, or has `python_side` (green.patch) replace its names instead. What was done
+// and why, as a text; "in place" when all is well. Empty: a Python error is set.
+Ref install_or_fall_back(PyObject* python_side, const Group& group) {
+  const std::string why = install(group);
+  if (why.empty()) return Ref::steal(PyUnicode_FromString("in place"));
+  return Ref::steal(PyObject_CallMethod(python_side, "fall_back", "ss", group.name, why.c_str()));
 }
 
 PyObject* patch_all(PyObject*, PyObject*) {
@@ -32,17 +32,20 @@ PyObject* patch_all(PyObject*, PyObject*) {
     PyErr_SetString(PyExc_RuntimeError, "patching is for the main interpreter: call it there");
     return nullptr;
   }
+  const Ref python_side = Ref::steal(PyImport_ImportModule("green.patch"));
   Ref messages = Ref::steal(PyList_New(0));
-  if (!messages) return nullptr;
+  if (!python_side || !messages) return nullptr;
+  const bool first = PyDict_GET_SIZE(report) == 0;
   for (const Group* group : groups) {
     if (PyDict_GetItemString(report, group->name) != nullptr) continue;
-    const std::string wrong = install(*group);
-    const Ref text =
-        wrong.empty() ? Ref::steal(PyUnicode_FromString("in place")) : fall_back(*group, wrong);
+    const Ref text = install_or_fall_back(python_side.get(), *group);
     if (!text || PyDict_SetItemString(report, group->name, text.get()) < 0) return nullptr;
-    if (wrong.empty()) continue;
+    if (PyUnicode_CompareWithASCIIString(text.get(), "in place") == 0) continue;
     const Ref message = Ref::steal(PyUnicode_FromFormat("%s: %U", group->name, text.get()));
     if (!message || PyList_Append(messages.get(), message.get()) < 0) return nullptr;
+  }
+  if (first && !Ref::steal(PyObject_CallMethod(python_side.get(), "complete", nullptr))) {
+    return nullptr;
   }
   return messages.release();
 }
@@ -52,6 +55,10 @@ PyObject* patch_report(PyObject*, PyObject*) {
 }
 
 // --- For the fallback
+
+PyObject* current_ident(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLong(py::current_ident());
+}
 
 PyObject* can_park(PyObject*, PyObject*) {
   return PyBool_FromLong(py::can_park());
@@ -146,6 +153,7 @@ PyMethodDef methods[] = {
     {"patch_report", patch_report, METH_NOARGS,
      "{group: 'in place', or how it fell back and why}; empty before patch_all()."},
     {"can_park", can_park, METH_NOARGS, "May the caller wait cooperatively?"},
+    {"current_ident", current_ident, METH_NOARGS, "threading.get_ident() of the running green."},
     {"park", park, METH_VARARGS, nullptr},
     {"unpark", unpark, METH_O, nullptr},
     {"wait_fd", wait_fd, METH_VARARGS, nullptr},

@@ -1,6 +1,6 @@
-// select.select and select.epoll.poll: the original without waiting, and when it finds nothing a
-// wait for its descriptors and the original once more. The one on epoll makes asyncio and selectors
-// cooperate.
+// select.select, and poll() of select.epoll and select.poll: the original without waiting, and when
+// it finds nothing a wait for its descriptors and the original once more. The one on epoll makes
+// asyncio and selectors cooperate.
 #include <poll.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/patch/hooks.hpp"
+#include "src/patch/native_call.hpp"
 #include "src/patch/poll_any.hpp"
 #include "src/patch/waiting.hpp"
 
@@ -163,9 +164,29 @@ PyObject* hook_epoll(Call& call) {
   return epoll_until(call, arguments.get(), deadline);
 }
 
+// --- poll.poll
+
+// The set of descriptors is hidden in the object, so the original waits for it, on a native thread.
+PyObject* hook_poll(Call& call) {
+  if (!py::can_park() || call.count() > 1) return call.pass_on();
+  const Ref now = Ref::steal(Py_BuildValue("(i)", 0));
+  if (!now || !spend_turn()) return nullptr;
+  PyObject* timeout = call.count() == 1 ? call.item(0) : Py_None;
+  const bool waits = timeout == Py_None || PyFloat_Check(timeout) || PyLong_Check(timeout);
+  if (!waits) return call.pass_on();
+  PyObject* ready = call.original(now.get());
+  if (ready == nullptr || PyList_GET_SIZE(ready) != 0) return ready;
+  Py_DECREF(ready);
+  if (timeout != Py_None && PyObject_Not(timeout) == 1) {
+    return yield_turn() ? call.pass_on() : nullptr;
+  }
+  return call_natively(call, NativeWork::wait, "poll");
+}
+
 constexpr Target targets[] = {
     target<hook_select>("select", nullptr, "select"),
     target<hook_epoll>("select", "epoll", "poll"),
+    target<hook_poll>("select", "poll", "poll"),
 };
 
 }  // namespace

@@ -78,20 +78,23 @@ PyObject* accepted(PyObject* listener, int fd) {
 
 // --- connect
 
-// Waits until the connection that is under way stands. An errno, or -1: a Python error is set.
-int await_connection(PyObject* socket, Instant deadline, bool* timed_out) {
+// Waits until the connection that is under way stands or has failed. False: a Python error is set,
+// or our time is over.
+bool await_connection(PyObject* socket, Instant deadline, bool* timed_out) {
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr) return -1;
+  if (turns == nullptr) return false;
   Turn turn(*turns, Direction::writing);
-  if (!turn.take(deadline)) return -1;
+  if (!turn.take(deadline)) return false;
   for (;;) {
     const Result<short> ready = io::poll(fd, POLLOUT, deadline);
-    if (ready.ok()) break;
+    if (ready.ok()) return true;
     *timed_out = ready.error().code == ETIMEDOUT;
-    if (*timed_out) return ETIMEDOUT;
-    if (turn.failed(ready.error(), deadline)) return -1;
+    if (*timed_out || turn.failed(ready.error(), deadline)) return false;
   }
+}
+
+int pending_error(int fd) {
   int error = 0;
   socklen_t bytes = sizeof error;
   if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) return errno;
@@ -145,18 +148,22 @@ int connect_cooperatively(const Call& call, bool* timed_out) {
   const Ref address = resolved_address(head.family, call.item(0));
   if (!address) return -1;
   const Instant deadline = socket_deadline(socket);
+  bool awaited = false;
   for (Duration pause = std::chrono::milliseconds(1);;) {
     const Ref begun = Ref::steal(begin_connection(call, address));
     const int error = begun_errno(begun.get());
-    const bool full = error == EAGAIN && head.family == AF_UNIX && is_blocking(socket);
-    const bool under_way = error == EINPROGRESS || (error == EALREADY && is_blocking(socket));
-    if (full || under_way) PyErr_Clear();
-    if (under_way) return await_connection(socket, deadline, timed_out);
-    if (!full) {
-      if (error > 0) PyErr_Clear();
-      return error;
+    if (error > 0) PyErr_Clear();
+    if (error == EAGAIN && head.family == AF_UNIX && is_blocking(socket)) {
+      if (!pause_for_backlog(pause)) return -1;
+      continue;
     }
-    if (!pause_for_backlog(pause)) return -1;
+    if (awaited && error == EISCONN) return 0;
+    if (error != EINPROGRESS && (error != EALREADY || !is_blocking(socket))) return error;
+    awaited = await_connection(socket, deadline, timed_out);
+    if (!awaited) return *timed_out ? ETIMEDOUT : -1;
+    // The original does the same with a time-out. On a blocking socket a failed connect(2) also
+    // puts the socket back into its first state, which asking once more does.
+    if (!is_blocking(socket)) return pending_error(head.fd);
   }
 }
 

@@ -1,0 +1,167 @@
+"""Patching the standard library, from Python's side.
+
+The extension module hooks C functions in place. Here is the rest: what a group of hooks falls back
+to when this interpreter is not what its self-check expects (names are replaced, as other libraries
+of green threads do it, which reaches only code that looks a name up afterwards), and the bookkeeping
+of `threading` that a green needs on old versions. Importing this module patches nothing.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from green import _core
+
+
+def monkey_patch() -> None:
+    """Make blocking calls of the standard library switch to other greens instead.
+
+    May be called at any time, also after everything is imported; a second call changes nothing. A
+    group of functions that cannot be hooked in place on this interpreter is replaced by name, which
+    is told by a RuntimeWarning.
+    """
+    for message in _core.patch_all():
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def patch_report() -> dict[str, str]:
+    """For each group of functions: "in place", or how it fell back and why. Empty when unpatched."""
+    return _core.patch_report()
+
+
+def fall_back(group: str, why: str) -> str:
+    """Replaces what `group` would have hooked by name; says what was done, and why."""
+    replace = _FALLBACKS.get(group)
+    if replace is None:
+        return f"not patched, blocks the thread ({why})"
+    return f"replaced by name: {replace()} ({why})"
+
+
+def complete() -> None:
+    """What hooks alone do not do; called once, when they are in place.
+
+    Until 3.12 `threading` keeps the stand-in that current_thread() makes for a green for ever: here
+    the green takes it along when it ends, as later versions do by themselves.
+    """
+    if sys.version_info >= (3, 13):
+        return
+    dummy = threading._DummyThread  # type: ignore[attr-defined]
+    original = dummy.__init__
+
+    def __init__(self: threading.Thread) -> None:
+        original(self)
+        if _core.can_park():
+            _ends_with_the_green.dummy = _Forgetter(self)
+
+    dummy.__init__ = __init__
+
+
+_ends_with_the_green = threading.local()
+
+
+class _Forgetter:
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+
+    def __del__(self, active: dict[int | None, threading.Thread] = threading._active) -> None:  # type: ignore[attr-defined]
+        if active.get(self.thread.ident) is self.thread:
+            del active[self.thread.ident]
+
+
+# --- What the groups fall back to. Each returns the names it has replaced.
+
+
+def _natively(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not _core.can_park():
+            return function(*args, **kwargs)
+        return _core.call_natively(function, *args, **kwargs)
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
+def _replace(names: dict[str, Any], *modules: str) -> str:
+    """Sets names in modules that have them and are imported, or are about to be."""
+    for module in modules:
+        for name, value in names.items():
+            if hasattr(sys.modules.get(module), name):
+                setattr(sys.modules[module], name, value)
+    return ", ".join(f"{modules[-1]}.{name}" for name in names)
+
+
+def _sleep_by_name() -> str:
+    import time
+
+    original = time.sleep
+
+    def sleep(seconds: float) -> None:
+        if not _core.can_park():
+            return original(seconds)
+        if not seconds > 0:
+            return original(seconds)  # Its own error for a negative length.
+        _core.park(object(), seconds, False)
+        return None
+
+    return _replace({"sleep": sleep}, "time")
+
+
+def _locks_by_name() -> str:
+    from green import _by_name
+
+    lock = _by_name.Lock
+    threading._allocate_lock = lock  # type: ignore[attr-defined]
+    return _replace({"Lock": lock}, "threading") + ", " + _replace(
+        {"allocate_lock": lock, "allocate": lock}, "_thread"
+    )
+
+
+def _rlocks_by_name() -> str:
+    # The one that is written in Python is made of a lock and get_ident().
+    threading._CRLock = None  # type: ignore[attr-defined]
+    names = {"get_ident": _core.current_ident}
+    return "threading.RLock, " + _replace(names, "_thread", "threading")
+
+
+def _queues_by_name() -> str:
+    import queue
+
+    return _replace({"SimpleQueue": queue._PySimpleQueue}, "_queue", "queue")  # type: ignore[attr-defined]
+
+
+def _sockets_by_name() -> str:
+    import socket
+
+    from green import _by_name
+
+    return _replace({"socket": _by_name.make_socket_class(socket.socket)}, "socket")
+
+
+def _names_by_name() -> str:
+    import _socket
+    import socket  # noqa: F401  (it holds the same names)
+
+    names = ["getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"]
+    return _replace({name: _natively(getattr(_socket, name)) for name in names}, "_socket", "socket")
+
+
+def _select_by_name() -> str:
+    import select
+
+    return _replace({"select": _natively(select.select)}, "select")
+
+
+_FALLBACKS: dict[str, Callable[[], str]] = {
+    "sleep": _sleep_by_name,
+    "lock": _locks_by_name,
+    "rlock": _rlocks_by_name,
+    "queue": _queues_by_name,
+    "socket": _sockets_by_name,
+    "names": _names_by_name,
+    "select": _select_by_name,
+}

@@ -1,0 +1,267 @@
+"""Name look-ups, select, epoll, asyncio and the end of native threads, under the patch."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import select
+import selectors
+import socket
+import threading
+import time
+from typing import Any
+
+from patched import Ticker, assert_same, isolated, outcome, patch, together
+
+selector = selectors.DefaultSelector()
+pool = concurrent.futures.ThreadPoolExecutor(4)
+
+
+# --- Names
+
+
+@isolated
+def test_answers_and_errors_of_look_ups_are_libcs_own() -> None:
+    def outcomes() -> list[Any]:
+        inet = socket.AF_INET
+        return [
+            outcome(socket.getaddrinfo, "localhost", 80, inet, socket.SOCK_STREAM),
+            outcome(socket.getaddrinfo, "127.0.0.1", "http", type=socket.SOCK_STREAM),
+            outcome(socket.getaddrinfo, None, 80, flags=socket.AI_PASSIVE),
+            outcome(socket.getaddrinfo, "::1", 80, proto=socket.IPPROTO_TCP),
+            outcome(socket.getaddrinfo, "no.such.host.invalid", 80),
+            outcome(socket.getaddrinfo, "localhost", "no such service"),
+            outcome(socket.getaddrinfo, 5, 80),
+            outcome(socket.getaddrinfo, "localhost"),
+            outcome(socket.getaddrinfo, "localhost", 80, what=1),
+            outcome(socket.gethostbyname, "localhost"),
+            outcome(socket.gethostbyname, "127.0.0.1"),
+            outcome(socket.gethostbyname, "no.such.host.invalid"),
+            outcome(socket.gethostbyname, None),
+            outcome(socket.gethostbyname_ex, "localhost"),
+            outcome(socket.gethostbyaddr, "127.0.0.1"),
+            outcome(socket.gethostbyaddr, "no.such.host.invalid"),
+            outcome(socket.getnameinfo, ("127.0.0.1", 80), 0),
+            outcome(socket.getnameinfo, ("127.0.0.1", 80), socket.NI_NUMERICHOST),
+            outcome(socket.getnameinfo, ("no address", 80), 0),
+        ]
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
+
+
+@isolated
+def test_literal_addresses_start_no_thread() -> None:
+    patch()
+
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before = together(threads)[0]
+
+    for host in ("127.0.0.1", "::1", "fe80::1%lo", "", None, b"10.0.0.1"):
+        together(lambda host=host: outcome(socket.getaddrinfo, host, 80))
+
+    assert together(threads) == [before]
+
+
+@isolated
+def test_two_hundred_stalled_look_ups_stop_nobody() -> None:
+    patch()
+    from green import _core
+
+    resolver = socket.socket(type=socket.SOCK_DGRAM)
+    resolver.bind(("127.0.0.1", 0))  # Never answers: what asks it is stalled.
+    stalled = [
+        _core.spawn(_core.call_natively, native_wait_for_answer, resolver.getsockname())
+        for _ in range(200)
+    ]
+
+    with Ticker() as ticker:
+        time.sleep(0.2)
+
+    assert not any(green.dead for green in stalled)
+    assert ticker.turns > 20
+    assert ticker.longest < 0.05
+    for green in stalled:
+        green.kill()
+        green.join()
+
+
+def native_wait_for_answer(address: Any) -> bytes:
+    with socket.socket(type=socket.SOCK_DGRAM) as asker:
+        asker.settimeout(20)
+        asker.connect(address)
+        return asker.recv(512)
+
+
+# --- select
+
+
+@isolated
+def test_select_wakes_for_the_first_that_is_ready() -> None:
+    patch()
+    pairs = [socket.socketpair() for _ in range(10)]
+    readers = [one for one, _ in pairs]
+
+    def send() -> None:
+        time.sleep(0.01)
+        pairs[7][1].send(b"x")
+
+    with Ticker() as ticker:
+        ready = together(lambda: select.select(iter(readers), [], [], 5), send)[0]
+        assert ready == ([readers[7]], [], [])
+        assert select.select(readers, [readers[0]], [], 5)[1] == [readers[0]]
+        began = time.monotonic()
+        assert together(lambda: select.select(readers[:3], [], readers, 0.05)) == [([], [], [])]
+        assert time.monotonic() - began >= 0.05
+        assert select.select([], [], [], 0.01) == ([], [], [])
+
+    assert ticker.longest < 0.05
+
+
+@isolated
+def test_wrong_arguments_of_select_raise_what_they_raise_unpatched() -> None:
+    calls: list[tuple[Any, ...]] = [
+        ([], [], [], -1),
+        ([], [], [], "x"),
+        ([], [], [], float("nan")),
+        ([], []),
+        (5, [], []),
+        ([-1], [], [], 1),
+        (["x"], [], [], 1),
+        ([100000], [], [], 1),
+        ([987], [], [], 1),
+    ]
+
+    def outcomes() -> list[Any]:
+        return [outcome(select.select, *arguments) for arguments in calls]
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
+
+
+@isolated
+def test_epoll_and_selectors_made_before_cooperate() -> None:
+    patch()
+    one, two = socket.socketpair()
+    selector.register(one, selectors.EVENT_READ)
+    poll = select.epoll()
+    poll.register(one, select.EPOLLIN)
+
+    def send() -> None:
+        time.sleep(0.02)
+        two.send(b"x")
+
+    with Ticker() as ticker:
+        assert together(lambda: poll.poll(0.01)) == [[]]
+        results = together(lambda: selector.select(5), lambda: poll.poll(), send)
+
+    assert results[0][0][0].fileobj is one
+    assert results[1] == [(one.fileno(), select.EPOLLIN)]
+    assert ticker.longest < 0.05
+
+
+@isolated
+def test_two_asyncio_loops_run_in_two_greens() -> None:
+    patch()
+    order: list[str] = []
+
+    async def main(name: str) -> str:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write((await reader.read(9)).upper())
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        for _ in range(3):
+            order.append(name)
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(name.encode())
+        got = (await reader.read()).decode()
+        writer.close()
+        server.close()
+        return got + await asyncio.to_thread(lambda: " threaded")
+
+    results = together(lambda: asyncio.run(main("a")), lambda: asyncio.run(main("b")))
+
+    assert results == ["A threaded", "B threaded"]
+    assert order[:2] == ["a", "b"]
+
+
+# --- Native threads
+
+
+@isolated
+def test_a_native_thread_is_joined_without_stopping_the_others() -> None:
+    started = threading.Event()
+    end = threading.Event()
+
+    def native() -> None:
+        started.set()
+        end.wait(20)
+
+    early = threading.Thread(target=native)
+    early.start()
+    started.wait()
+    patch()
+    late = threading.Thread(target=native)
+
+    def finish() -> None:
+        time.sleep(0.02)
+        end.set()
+
+    with Ticker() as ticker:
+        together(late.start)
+        assert together(lambda: early.join(0.01), early.is_alive) == [None, True]
+        together(early.join, late.join, early.join, finish)
+
+    assert not early.is_alive()
+    assert not late.is_alive()
+    assert ticker.longest < 0.05
+
+
+@isolated
+def test_executors_and_timers_work_from_greens() -> None:
+    patch()
+    fired = threading.Event()
+    timer = threading.Timer(0.01, fired.set)
+
+    def work(number: int) -> int:
+        time.sleep(0.01)
+        return number * number
+
+    with Ticker() as ticker:
+        results = together(
+            lambda: list(pool.map(work, range(8))),
+            lambda: outcome(pool.submit(lambda: 1 / 0).result, 5),
+            lambda: (timer.start(), fired.wait(5), timer.join())[1],
+        )
+        together(pool.shutdown)
+
+    assert results == [
+        [number * number for number in range(8)],
+        (ZeroDivisionError, "division by zero"),
+        True,
+    ]
+    assert ticker.longest < 0.05
+
+
+@isolated
+def test_an_interpreter_waits_for_native_threads_at_its_end_while_greens_run() -> None:
+    from green import _core
+
+    patch()
+    end = threading.Event()
+    threading.Thread(target=end.wait).start()
+
+    def set_later() -> None:
+        time.sleep(0.05)
+        end.set()
+
+    _core.spawn(set_later)  # The thread's end depends on a green that has not even started.

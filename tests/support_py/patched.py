@@ -1,0 +1,109 @@
+"""For tests of the patched standard library: each runs alone in a process of its own.
+
+A test is a plain function with `@isolated`; what its module imports and makes at import time was
+there before the patch. The rest are the few moves that such tests share.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
+
+_CHILD = """
+import importlib, os, sys
+sys.path[:0] = sys.argv[1].split(os.pathsep)
+getattr(importlib.import_module(sys.argv[2]), sys.argv[3]).__wrapped__()
+"""
+
+
+def run_isolated(module: str, folder: Path, function: str, **environment: str) -> str:
+    """Calls `function` of `module` in a new process; its output. It must succeed."""
+    places = os.pathsep.join([str(folder), str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "faulthandler", "-c", _CHILD, places, module, function],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def isolated(test: Callable[[], None] | None = None, **environment: str) -> Any:
+    """Makes the test run in a process of its own, with these environment variables."""
+    if test is None:
+        return lambda given: isolated(given, **environment)
+
+    @functools.wraps(test)
+    def run() -> None:
+        path = Path(test.__code__.co_filename)
+        run_isolated(path.stem, path.parent, test.__name__, **environment)
+
+    return run
+
+
+def patch() -> None:
+    """Patches, in place and completely."""
+    from green import _core
+
+    assert _core.patch_all() == []
+
+
+def together(*functions: Callable[[], Any]) -> list[Any]:
+    """Calls each in a green of its own, all at once; what they return."""
+    from green import _core
+
+    greens = [_core.spawn(function) for function in functions]
+    return [green.get() for green in greens]
+
+
+def outcome(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """What a call gives: its value, or the type and text of its exception."""
+    try:
+        return function(*arguments, **keywords)
+    except Exception as error:
+        return type(error), str(error)
+
+
+def assert_same(after: list[Any], before: list[Any]) -> None:
+    """The outcomes patched are those unpatched; tells which are not."""
+    differing = [(new, old) for new, old in zip(after, before, strict=True) if new != old]
+    assert not differing, f"patched, unpatched: {differing}"
+
+
+class Ticker:
+    """A green that wakes every few milliseconds and remembers its longest gap, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.turns = 0
+        self._ended = False
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._ended:
+            time.sleep(0.002)
+            now = time.monotonic()
+            self.longest = max(self.longest, now - last)
+            self.turns += 1
+            last = now
+
+    def __enter__(self) -> Ticker:
+        from green import _core
+
+        self._green = _core.spawn(self._run)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended = True
+        self._green.join()
