@@ -1,0 +1,272 @@
+"""What greens do to their process: its exit, fork, signals, overflowing stacks. In subprocesses."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def check(program: str, output: str, *options: str) -> None:
+    done = run(program, *options)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+def test_exit_runs_the_finally_blocks_of_ten_thousand_parked_greens() -> None:
+    check(
+        """
+        import atexit, green
+        ran = []
+        def work():
+            try: green.sleep(1000)
+            finally: ran.append(1)
+        keep = [green.spawn(work) for _ in range(10000)]
+        green.sleep(0)
+        never = green.spawn(work)
+        atexit._run_exitfuncs()
+        print(len(ran), never.dead)
+        """,
+        "10000 True\n",
+    )
+
+
+def test_exit_does_not_wait_for_greens_that_will_not_end() -> None:
+    check(
+        """
+        import green
+        def stubborn():
+            while True:
+                try: green.sleep(1000)
+                except BaseException: pass
+        green.spawn(stubborn)
+        green.sleep(0)
+        print("bye")
+        """,
+        "bye\n",
+    )
+
+
+def test_sleep_still_sleeps_in_late_exit_handlers() -> None:
+    check(
+        """
+        import atexit, time
+        def late():
+            start = time.monotonic()
+            import green
+            green.sleep(0.02)
+            print(time.monotonic() - start >= 0.02)
+        atexit.register(late)
+        import green
+        green.spawn(green.sleep, 100)
+        green.sleep(0)
+        """,
+        "True\n",
+    )
+
+
+@pytest.mark.parametrize("where", ["main", "green"])
+def test_the_child_of_a_fork_has_greens_of_its_own(where: str) -> None:
+    check(
+        f"""
+        import os, green
+        keep = [green.spawn(green.sleep, 1000) for _ in range(100)]
+        green.sleep(0)
+        def fork():
+            child = os.fork()
+            if child == 0:
+                result = green.spawn(lambda: (green.sleep(0.001), 42)[1]).get()
+                print("child", result, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            return green.spawn(lambda: "parent").get()
+        print(fork() if {where!r} == "main" else green.spawn(fork).get())
+        """,
+        "child 42\nparent\n",
+    )
+
+
+def test_a_green_that_forked_ends_the_child_at_its_own_end() -> None:
+    check(
+        """
+        import os, green
+        def fork():
+            child = os.fork()
+            if child == 0:
+                green.sleep(0)
+                return "child"
+            return os.waitpid(child, 0)[1]
+        print(green.spawn(fork).get())
+        """,
+        "0\n",
+    )
+
+
+@pytest.mark.parametrize("wait", ["green.sleep(100)", "green.spawn(green.sleep, 100).get()"])
+def test_a_signal_reaches_the_main_program_while_it_is_parked(wait: str) -> None:
+    check(
+        f"""
+        import os, signal, threading, green
+        main = threading.main_thread().ident
+        threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+        try: {wait}
+        except KeyboardInterrupt: print("interrupted", green.getcurrent().name)
+        """,
+        "interrupted main\n",
+    )
+
+
+def test_a_handler_that_does_not_raise_lets_the_wait_go_on() -> None:
+    check(
+        """
+        import signal, time, green
+        signal.signal(signal.SIGALRM, lambda *_: print("alarm"))
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        start = time.monotonic()
+        green.sleep(0.1)
+        print(time.monotonic() - start >= 0.1)
+        """,
+        "alarm\nTrue\n",
+    )
+
+
+def test_a_signal_is_seen_after_another_gave_the_wakeup_descriptor_away() -> None:
+    check(
+        """
+        import os, signal, threading, green
+        green.sleep(0)
+        signal.set_wakeup_fd(-1)
+        main = threading.main_thread().ident
+        threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+        try: green.sleep(100)
+        except KeyboardInterrupt: print("interrupted")
+        """,
+        "interrupted\n",
+    )
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit(0)"])
+def test_what_ends_programs_goes_from_a_green_to_the_main_program(error: str) -> None:
+    check(
+        f"""
+        import green
+        def work(): raise {error}
+        green.spawn(work)
+        try: green.sleep(100)
+        except BaseException as error: print(type(error).__name__)
+        """,
+        error.partition("(")[0] + "\n",
+    )
+
+
+RECURSIONS = {
+    "python": "f = lambda: f()\nf()",
+    "repr": "x = []\nfor _ in range(100000): x = [x]\nrepr(x)",
+    "getattr": "class A:\n  def __getattr__(self, name): return getattr(self, name + 'x')\nA().b",
+    "compare": "x = []\ny = []\nfor _ in range(100000): x, y = [x], [y]\nx == y",
+    "json": "import json\njson.loads('[' * 100000)",
+    "pickle": "import pickle\nx = []\nfor _ in range(100000): x = [x]\npickle.dumps(x)",
+    "add": "class A:\n  def __add__(self, other): return self + other\nA() + 1",
+}
+
+
+@pytest.mark.parametrize("kind", RECURSIONS)
+def test_deep_recursion_in_a_green_is_an_error_and_no_crash(kind: str) -> None:
+    body = textwrap.indent(RECURSIONS[kind], "    ")
+    done = run(
+        "import green\ndef work():\n"
+        + body
+        + "\ntry: green.spawn(work).get()\nexcept RecursionError: print('refused')\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
+
+
+def test_a_chain_of_containers_is_freed_in_a_green() -> None:
+    check(
+        """
+        import green
+        def work():
+            x = []
+            for _ in range(200000): x = [x]
+        green.spawn(work).get()
+        print("freed")
+        """,
+        "freed\n",
+    )
+
+
+def test_a_stack_overflow_names_the_green_and_shows_the_traceback() -> None:
+    done = run(
+        """
+        import faulthandler, green
+        faulthandler.enable()
+        def overflow():
+            it = []
+            for _ in range(100000): it = map(int, it)
+            next(it)
+        green.spawn(overflow).get()
+        """
+    )
+
+    assert done.returncode == -11
+    assert "greenwsgi: green stack overflow in green " in done.stderr
+    assert "(stack of 1024 KiB; see --stack-size)" in done.stderr
+    assert "in overflow" in done.stderr
+
+
+def test_a_crash_elsewhere_is_left_to_whoever_handled_it() -> None:
+    done = run("import ctypes, green; green.sleep(0); ctypes.string_at(8)")
+
+    assert done.returncode == -11
+    assert done.stderr == ""
+
+
+def test_a_subinterpreter_is_refused() -> None:
+    done = run(
+        """
+        import green
+        try:
+            import _interpreters as i
+        except ImportError:
+            import _xxsubinterpreters as i
+        ident = i.create()
+        try:
+            problem = i.run_string(ident, "import green")
+            print("refused" if problem is not None else "allowed")
+        except Exception:
+            print("refused")
+        """
+    )
+    assert done.stdout == "refused\n"
+
+
+def test_memory_is_flat_over_many_greens() -> None:
+    check(
+        """
+        import green, gc
+        def rss():
+            with open("/proc/self/statm") as file: return int(file.read().split()[1]) * 4
+        def fail(): raise ValueError
+        def cycle():
+            greens = [green.spawn(green.sleep, 0) for _ in range(100)]
+            for each in greens: each.join()
+            try: green.spawn(fail).get()
+            except ValueError: pass
+            with green.Timeout(100): green.spawn(green.sleep, 100).kill()
+            green.sleep(0)
+        for _ in range(20): cycle()
+        before = rss()
+        for _ in range(300): cycle()
+        print(rss() - before < 1024)
+        """,
+        "True\n",
+    )
