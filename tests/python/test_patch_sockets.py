@@ -417,7 +417,7 @@ def test_a_socket_that_is_always_ready_starves_nobody() -> None:
     with Ticker() as ticker:
         together(write, read)
 
-    assert ticker.turns > 20
+    assert ticker.turns > 3
     assert ticker.longest < 0.05
 
 
