@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ def serve(options: ServeOptions) -> int:
     _check_ready_fd(options.ready_fd)
     redirect_error_log(options.error_log_file)
     set_level(options.log_level)
+    _allow_descriptors(2 * options.connections_max + 1000)  # A call may open one of its own.
     access_log = open_access_log(options.access_log, options.access_log_file)
     listeners = open_listeners(options.bind, reuse_port=several, unix_mode=options.unix_mode)
     try:
@@ -50,6 +52,19 @@ def _enter(options: ServeOptions) -> None:
         except OSError as error:
             raise UsageError(f"--chdir: cannot enter {options.chdir!r}: {error.strerror}") from None
     os.environ.update(options.env)
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raises the soft limit as far as the hard one goes: it is 1024 where nobody has set it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as error:
+        log("warning", f"open descriptors stay limited to {soft} (ulimit -n): {error}")
 
 
 def _check_ready_fd(fd: int | None) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -326,6 +327,25 @@ def test_no_patch_leaves_the_standard_library_alone(
     for client in clients:
         with client, client.makefile("rb") as answer:
             assert module.encode() in answer.read()
+
+
+def test_the_soft_limit_of_descriptors_is_raised_for_the_connections(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "limit.py").write_text(
+        "import resource\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]).encode()]\n"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        served = serve("limit", "--connections-max", "300")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert get(served.port) == b"1600"
 
 
 def test_options_reach_the_server(serve: Callable[..., Served]) -> None:
