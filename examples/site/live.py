@@ -29,8 +29,9 @@ meter = Meter()
 
 
 def events() -> Iterator[bytes]:
-    """Endless: it ends when the client goes away and the server closes the generator."""
-    while True:
+    """Five; then the browser asks again. An endless answer would hold up a server that stops."""
+    yield b"retry: 100\n\n"
+    for _ in range(5):
         yield f"data: {json.dumps(snapshot())}\n\n".encode()
         time.sleep(1)
 

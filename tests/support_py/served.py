@@ -10,11 +10,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+
+from command import command
 
 SECONDS = 30.0  # Longer than anything here takes on a machine that is busy.
 HUBS = ("uring", "epoll")
@@ -65,10 +66,10 @@ def serve(
         environment["GREENWSGI_HUB"] = hub
     ready, ready_in = os.pipe()
     log = directory / f"server-{ready_in}-{os.getpid()}.log"
-    command = [sys.executable, "-P", "-m", "green", "serve", app, "--bind", "127.0.0.1:0"]
+    options = (app, "--bind", "127.0.0.1:0", "--ready-fd", str(ready_in), *options)
     with open(log, "w") as output:
         process = subprocess.Popen(
-            [*command, "--ready-fd", str(ready_in), *options],
+            command("serve", *options),
             env={**os.environ, **environment},
             stdout=output,
             stderr=output,

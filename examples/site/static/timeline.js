@@ -2,6 +2,9 @@
 
 const TOP = 8, BOTTOM = 30, LEFT = 4, RIGHT = 12;
 
+// Neighbours differ a little, so that a thousand lines do not melt into one area.
+const shade = (number) => Math.abs(Math.sin(number * 12.9898) * 43758.5453) % 1;
+
 export class Timeline {
   constructor(canvas) {
     this.canvas = canvas;
@@ -68,7 +71,7 @@ export class Timeline {
       if (call.start === null) continue;
       const y = TOP + (number + 0.5) * row;
       pen.strokeStyle = call.failed ? "#d9483b" : gradient;
-      pen.globalAlpha = call.end === null ? 0.45 : 0.9;
+      pen.globalAlpha = (call.end === null ? 0.4 : 0.62) + 0.38 * shade(number);
       pen.beginPath();
       pen.moveTo(x(call.start), y);
       pen.lineTo(Math.max(x(call.end ?? this.now), x(call.start) + 1), y + 0.001);
