@@ -1,10 +1,11 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
 from _typeshed.wsgi import WSGIApplication
+from typing_extensions import disjoint_base
 
 class GreenExit(BaseException):
     """Ends a green thread, quietly."""
@@ -29,6 +30,7 @@ class Green:
     ) -> None: ...
     def throw(self, exception: type[BaseException] | BaseException, /) -> None: ...
 
+@disjoint_base
 class Timeout(BaseException):
     """Raises itself, or `exception`, in the green that made it, after `seconds`."""
 
@@ -109,11 +111,71 @@ class Server:
 def hub_reason() -> str:
     """Which hub runs this thread and why: one sentence."""
 
-def set_log_level(level: str) -> None:
+def set_log_level(level: str, /) -> None:
     """Drop lines below this level. Default: info."""
 
-def log(level: str, line: str) -> None:
+def log(level: str, line: str, /) -> None:
     """Write a line to the error log, without blocking."""
 
 def patch_all() -> list[str]:
     """Make what blocks cooperative, in place. Returns a message for each group that fell back."""
+
+def patch_report() -> dict[str, str]:
+    """{group: "in place", or how it fell back and why}; empty before patch_all()."""
+
+def can_park() -> bool:
+    """May the caller wait cooperatively?"""
+
+def park(key: object, timeout: float | None, front: bool, /) -> bool:
+    """Wait for unpark(key), as the next in turn if `front`; False when the time is over."""
+
+def unpark(key: object, /) -> None:
+    """Wake whoever has waited longest for `key`."""
+
+def wait_fd(fd: int, events: int, timeout: float | None, /) -> bool:
+    """Wait for what poll() calls `events`; False when the time is over."""
+
+def call_natively(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call it on a native thread of the pool, and wait cooperatively."""
+
+def current_ident() -> int:
+    """threading.get_ident() of the running green."""
+
+@final
+class Input:
+    """wsgi.input: the body of the request, read as it arrives."""
+
+    def read(self, size: int | None = -1, /) -> bytes: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+
+@final
+class ErrorStream:
+    """wsgi.errors: the server's error log, line by line."""
+
+    def write(self, text: str, /) -> int: ...
+    def writelines(self, texts: Iterable[str], /) -> None: ...
+    def flush(self) -> None: ...
+
+@final
+class FileWrapper:
+    """wsgi.file_wrapper of PEP 3333."""
+
+    def __new__(cls, filelike: Any, blksize: int = 65536) -> FileWrapper: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
+    @property
+    def filelike(self) -> Any: ...
+    @property
+    def blksize(self) -> int: ...
+
+@final
+class StartResponse:
+    """start_response of PEP 3333."""
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]: ...
