@@ -147,3 +147,15 @@ def test_two_hundred_views_sleep_at_once_and_keep_their_requests_apart(server: S
 
     assert [answer.text for answer in answers] == [f"{i} nobody" for i in range(200)]
     assert time.monotonic() - began < 10 * 0.2  # One after another they take 200 * 0.2 s.
+
+
+def test_the_example_answers_two_hundred_in_about_the_time_of_one(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "flask_app.py"
+    with serve(f"{example}:app", tmp_path) as served:
+        began = time.monotonic()
+        answers = ask_at_once(served.address, [f"/?name={i}" for i in range(200)])
+        took = time.monotonic() - began
+
+        assert [answer.text for answer in answers] == [f"Hello, {i}!\n" for i in range(200)]
+        assert took < 10 * 0.5
+        served.stop()
