@@ -106,7 +106,7 @@ Result<std::size_t> send_file(
       continue;
     }
     if (errno == EINTR) continue;
-    const bool cannot = errno == EINVAL || errno == ENOSYS;
+    const bool cannot = errno == EINVAL || errno == ENOSYS || errno == ESPIPE;
     if (cannot) return Errno{sent == 0 ? EINVAL : EIO};
     if (errno != EAGAIN) return Errno{errno};
     const Result<short> writable = poll(fd, POLLOUT, deadline_of(progress));

@@ -22,6 +22,7 @@ constexpr std::size_t kRefusalsMax = 1000;        // Above connections_max; then
 
 struct RunWait : Wait {
   Server::Impl* impl;
+  bool interrupted = false;
 };
 
 }  // namespace
@@ -154,18 +155,19 @@ Status Server::run() {
   Impl& impl = *impl_;
   GW_ASSERT(impl.runner == nullptr);
   impl.start();
-  if (!impl.done()) {
+  RunWait wait{{"the server to stop",
+                [](Wait& ended) noexcept {
+                  auto& self = static_cast<RunWait&>(ended);
+                  if (self.impl->runner == nullptr) return;
+                  self.interrupted = true;
+                  self.impl->scheduler.unpark(*std::exchange(self.impl->runner, nullptr));
+                }},
+               &impl};
+  while (!impl.done()) {
+    if (wait.interrupted) return Errno{ECANCELED};
     impl.runner = impl.scheduler.running();
-    RunWait wait{{"the server to stop",
-                  [](Wait& ended) noexcept {
-                    Impl& its_impl = *static_cast<RunWait&>(ended).impl;
-                    if (its_impl.runner == nullptr) return;
-                    its_impl.scheduler.unpark(*std::exchange(its_impl.runner, nullptr));
-                  }},
-                 &impl};
     impl.scheduler.park(wait);
   }
-  if (!impl.done()) return Errno{ECANCELED};
   impl.stop_timers();
   return Done{};
 }
