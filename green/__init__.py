@@ -2,6 +2,7 @@
 
 from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
 from green._version import __version__
+from green.patch import monkey_patch, patch_report
 
 __all__ = [
     "Green",
@@ -10,6 +11,8 @@ __all__ = [
     "__version__",
     "getcurrent",
     "kill",
+    "monkey_patch",
+    "patch_report",
     "sleep",
     "spawn",
 ]
