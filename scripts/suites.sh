@@ -81,10 +81,10 @@ suite_epoll() {
   GREENWSGI_HUB=epoll pytest_on tests/python
 }
 
-suite_apps() {
+suite_real() {
   build_package
   need test
-  need apps
+  need real
   # Three hundred megabytes for one test: only where they are asked for, or there already.
   [ -z "${INSTALL_BROWSER:-}" ] || command -v chromedriver >/dev/null ||
     install $(cat tests/real/debian-packages)
