@@ -45,9 +45,10 @@ skip() {
   exit 0
 }
 
-# pytest_on DIRECTORY [options]: the package is the built one, never the source directory.
+# pytest_on DIRECTORY [options]: the package is the built one, never the source directory; in the
+# interpreters that tests start as well.
 pytest_on() {
-  "$venv/bin/python" -P -m pytest -q "$@"
+  PYTHONSAFEPATH=1 "$venv/bin/python" -m pytest -q "$@"
 }
 
 suite_project() {
