@@ -72,8 +72,9 @@ bool prepare(PyTypeObject* type, PyObject* arguments, PyObject* keywords, Servin
   if (module == nullptr) return false;
   ServerFacts facts{};
   facts.url_scheme = options.url_scheme;
-  facts.software =
-      options.server.server_header.empty() ? "greenwsgi" : options.server.server_header;
+  // No ?: here: it would make a string that ends with the statement.
+  facts.software = options.server.server_header;
+  if (facts.software.empty()) facts.software = "greenwsgi";
   facts.multiprocess = options.multiprocess;
   if (!serving.application.prepare(options.app.get(), module, options.error_log_fd, facts)) {
     return false;

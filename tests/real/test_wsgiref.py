@@ -25,6 +25,7 @@ def test_the_standard_librarys_application_and_checker_find_no_fault(
             assert lines[:2] == ["Hello world!", ""]
             assert f"REQUEST_METHOD = {method!r}" in lines
             assert "HTTP_X_SOME = 'thing'" in lines
+            assert "SERVER_SOFTWARE = 'greenwsgi'" in lines
         assert ask(connection, "HEAD", "/").body == b""
 
         connection.close()
