@@ -264,7 +264,7 @@ void Scheduler::turn() {
   if (messages_.load(std::memory_order_relaxed) != nullptr) until = Instant::min();
   const bool sleeps = until != Instant::min();
   if (sleeps && hooks_.before_wait != nullptr) hooks_.before_wait();
-  hub_.wait(until);
+  hub_.wait(ready_.empty() ? until : Instant::min());  // before_wait() may have woken one.
   if (sleeps && hooks_.after_wait != nullptr) hooks_.after_wait();
   run_messages();
   hub_.dispatch();

@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#ifdef GREENWSGI_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102  // Linux 6.13; glibc's headers learn of it later.
 #endif
@@ -57,6 +61,10 @@ void StackPool::give_back(Stack stack) {
   GW_ASSERT(in_use_ > 0);
   GW_ASSERT(stack.bytes == stack_bytes_);
   in_use_ -= 1;
+#ifdef GREENWSGI_ASAN
+  // A fiber's first frames never return, and so never take back what AddressSanitizer has poisoned.
+  ASAN_UNPOISON_MEMORY_REGION(stack.top() - kLeastBytes, kLeastBytes);
+#endif
   free_.push_back(stack);
 }
 

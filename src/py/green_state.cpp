@@ -62,6 +62,7 @@ GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
   GW_ASSERT(fiber.local == nullptr);
   GW_ASSERT(!fiber.is_root());
   slice_.start(thread_, place_of(fiber), context);
+  runtime.signals_.saw_python();
   fiber.local = this;
   runtime.greens_.push_back(*this);
 }

@@ -60,7 +60,6 @@ void SignalPipe::before_wait() {
 void SignalPipe::let_root_look() {
   if (scheduler_.root().state() != Fiber::State::parked) return;
   scheduler_.interrupt(scheduler_.root());
-  scheduler_.hub().wake();
 }
 
 void SignalPipe::on_readable(Op& op) noexcept {
