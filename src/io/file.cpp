@@ -3,6 +3,7 @@
 // thread.
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -73,6 +74,24 @@ class NonBlocking {
   int flags_;
 };
 
+// Nor has it MSG_NOSIGNAL, and an application may have given SIGPIPE its deadly default back.
+ssize_t sendfile_without_signal(int fd, int file_fd, off_t offset, std::size_t count) {
+  sigset_t pipe_signal;
+  sigset_t before;
+  ::sigemptyset(&pipe_signal);
+  ::sigaddset(&pipe_signal, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+  const ssize_t moved = ::sendfile(fd, file_fd, &offset, count);
+  const int error = errno;
+  if (moved < 0 && error == EPIPE) {
+    const timespec at_once{};
+    ::sigtimedwait(&pipe_signal, nullptr, &at_once);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return moved;
+}
+
 }  // namespace
 
 Result<std::size_t> read(int fd, Bytes into, std::int64_t offset, Instant deadline) {
@@ -98,8 +117,7 @@ Result<std::size_t> send_file(
     if (!cached(file_fd, at) || !cached(file_fd, at + static_cast<std::int64_t>(step) - 1)) {
       if (const Status ready = read_ahead(file_fd, at, step); !ready.ok()) return ready.error();
     }
-    off_t place = at;
-    const ssize_t moved = ::sendfile(fd, file_fd, &place, step);
+    const ssize_t moved = sendfile_without_signal(fd, file_fd, at, step);
     if (moved == 0) break;
     if (moved > 0) {
       sent += static_cast<std::size_t>(moved);

@@ -37,7 +37,8 @@ Result<std::size_t> sendmsg(int fd,
 Status send_all(int fd, std::span<iovec> parts, Duration progress = Duration::max());
 /// Sends `count` bytes of `file_fd` from `offset` (sendfile(2)); pages that are not cached are read
 /// without blocking the thread. The socket is O_NONBLOCK meanwhile. Bytes sent; fewer than `count`
-/// at the end of the file. EINVAL when the kernel cannot sendfile from this file.
+/// at the end of the file. EINVAL when the kernel cannot sendfile from this file; nothing has been
+/// sent then. Never raises SIGPIPE.
 Result<std::size_t> send_file(int fd,
                               int file_fd,
                               std::int64_t offset,
