@@ -168,8 +168,9 @@ def render(results: Path) -> None:
     for work in WORKS:
         if any(name == work for name, _ in records):
             text += work_table(work, records)
-    extra = HERE / "RESULTS-micro.md"
-    if extra.exists():
-        text += [extra.read_text()]
+    micro = OUT / "micro.txt"
+    if micro.exists():
+        text += ["## Micro benchmarks", "", "`bench/run.py micro`:", "", "```text"]
+        text += [micro.read_text().rstrip(), "```", ""]
     (HERE / "RESULTS.md").write_text("\n".join(text))
     (HERE / "chart.svg").write_text(chart(records))

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from itertools import count
 
 from measure import Measured, as_record, idle_bytes, measure
-from peers import OUT, PEERS, WORKS
+from peers import HERE, OUT, PEERS, PYTHON, WORKS
 from render import render
 
-IDLE = "idle"
+IDLE, MICRO = "idle", "micro"
 
 
 def names(text: str, known: dict[str, object], what: str) -> list[str]:
@@ -38,6 +39,21 @@ def show(measured: Measured) -> None:
     )
 
 
+def micro() -> None:
+    """Runs the micro benchmarks of the green threads; their output goes to out/micro.txt."""
+    command = ["taskset", "-c", "1", str(PYTHON), "-P", str(HERE / "micro_green.py")]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for name in ("micro_fiber", "micro_http"):
+        program = OUT / "build" / "bench" / name
+        if program.exists():
+            ran = subprocess.run(
+                ["taskset", "-c", "1", program], check=True, capture_output=True, text=True
+            )
+            text += f"\n{name}\n{ran.stdout}"
+    print(text)
+    (OUT / "micro.txt").write_text(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("works", nargs="?", default="", help="comma-separated; default: all")
@@ -49,7 +65,10 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     results = OUT / "results.jsonl"
     if not arguments.render:
-        works = names(arguments.works, {**WORKS, IDLE: None}, "work")
+        works = names(arguments.works, {**WORKS, IDLE: None, MICRO: None}, "work")
+        if MICRO in works:
+            works.remove(MICRO)
+            micro()
         peers = names(arguments.peers, dict(PEERS), "peer")
         port = count(20100)
         with results.open("a") as file:
