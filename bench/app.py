@@ -25,9 +25,7 @@ _pool: list[socket.socket] = []
 
 
 def _text(start_response: Any, body: bytes) -> Iterable[bytes]:
-    start_response(
-        "200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
-    )
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 
 

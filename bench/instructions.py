@@ -3,9 +3,9 @@
 
     bench/instructions.py [--python PYTHON] [path]
 
-Repeatable to the digit for one binary, whatever else the machine does. Callgrind counts what runs in
-user space; the kernel's part, most of a request's time, is not in it. Needs Debian's `valgrind` and
-an interpreter that imports green.
+Repeatable to the digit for one binary, whatever else the machine does. Callgrind counts what runs
+in user space; the kernel's part, most of a request's time, is not in it. Needs Debian's `valgrind`
+and an interpreter that imports green.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from peers import HERE, OUT, PEERS, WORKS, Work
 
@@ -87,7 +88,7 @@ class Server:
                 command, env=env, stdout=log, stderr=log, start_new_session=True
             )
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         until = time.monotonic() + 15
         while time.monotonic() < until and self.process.poll() is None:
             try:

@@ -66,7 +66,9 @@ WORKS = {
     "slow1000": Work("call sleeps 50 ms, 1000 connections", 1000, "/slow"),
     "slow4000": Work("call sleeps 50 ms, 4000 connections", 4000, "/slow"),
     "slow9000": Work("call sleeps 50 ms, 9000 connections", 9000, "/slow"),
-    "pool": Work("upstream over a pooled socket, 256 connections", 256, "/upstream/pool", upstream=True),
+    "pool": Work(
+        "upstream over a pooled socket, 256 connections", 256, "/upstream/pool", upstream=True
+    ),
     "http": Work("upstream by http.client, 256 connections", 256, "/upstream/http", upstream=True),
     "mebibyte": Work("1 MiB of bytes", 16, "/mebibyte"),
     "file": Work("1 MiB by wsgi.file_wrapper", 16, "/file"),

@@ -123,7 +123,7 @@ def chart(records: dict[tuple[str, str], list[Record]]) -> str:
         colour = COLOURS.get(peer, "#8c959f")
         parts.append(
             f'<text x="{left - 8}" y="{y + 16}" text-anchor="end">{escape(peer)}</text>'
-            f'<rect x="{left}" y="{y + 3}" width="{length:.1f}" height="18" rx="3" fill="{colour}"/>'
+            f'<rect x="{left}" y="{y + 3}" width="{length:.1f}" height="18" fill="{colour}"/>'
             f'<text x="{left + length + 6:.1f}" y="{y + 16}">{cpu:.1f}</text>'
         )
         y += line

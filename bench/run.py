@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Measures servers side by side: `run.py [WORK,..] [PEER,..] [--repeat 3] [--seconds 3]`.
 
-The server runs on core 0 and the load on core 1; repetitions are interleaved over the peers, so that
-a noisy machine treats all alike. What counts is the server's CPU time a request. Results gather in
-out/results.jsonl; `--render` writes RESULTS.md and chart.svg from them. `./setup` comes first.
+The server runs on core 0 and the load on core 1; repetitions are interleaved over the peers, so
+that a noisy machine treats all alike. What counts is the server's CPU time a request. Results
+gather in out/results.jsonl; `--render` writes RESULTS.md and chart.svg from them. `./setup` comes
+first.
 """
 
 from __future__ import annotations
@@ -37,6 +38,21 @@ def show(measured: Measured) -> None:
         f"  others {measured.foreign_cpu:4.0%}  {measured.errors}",
         flush=True,
     )
+
+
+def run_one(work: str, peer: str, seconds: float, port: int) -> dict[str, object] | None:
+    """Measures and tells; None when the server did not start."""
+    try:
+        if work == IDLE:
+            size = idle_bytes(peer, 8000, port)
+            print(f"idle       {peer:16} {size:8.0f} bytes a connection", flush=True)
+            return {"work": IDLE, "peer": peer, "bytes": size}
+        measured = measure(peer, work, seconds, port)
+    except RuntimeError as error:
+        print(f"{work:10} {peer:16} {error}", flush=True)
+        return None
+    show(measured)
+    return as_record(measured)
 
 
 def micro() -> None:
@@ -75,19 +91,9 @@ def main() -> None:
             for repetition in range(arguments.repeat):
                 for work in works:
                     for peer in peers:
-                        if work == IDLE:
-                            size = idle_bytes(peer, 8000, next(port))
-                            print(f"idle       {peer:16} {size:8.0f} bytes a connection")
-                            record = {"work": IDLE, "peer": peer, "bytes": size}
-                        else:
-                            try:
-                                measured = measure(peer, work, arguments.seconds, next(port))
-                            except RuntimeError as error:
-                                print(f"{work:10} {peer:16} {error}")
-                                continue
-                            show(measured)
-                            record = as_record(measured)
-                        print(json.dumps({**record, "repetition": repetition}), file=file, flush=True)
+                        if record := run_one(work, peer, arguments.seconds, next(port)):
+                            record["repetition"] = repetition
+                            print(json.dumps(record), file=file, flush=True)
     render(results)
 
 

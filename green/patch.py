@@ -2,13 +2,12 @@
 
 The extension module hooks C functions in place. Here is the rest: what a group of hooks falls back
 to when this interpreter is not what its self-check expects (names are replaced, as other libraries
-of green threads do it, which reaches only code that looks a name up afterwards), and the bookkeeping
-of `threading` that a green needs on old versions. Importing this module patches nothing.
+of green threads do it, which reaches only code that looks a name up afterwards), and what
+`threading` has to be told of greens on old versions. Importing this module patches nothing.
 """
 
 from __future__ import annotations
 
-import _thread
 import sys
 import threading
 import warnings
@@ -30,7 +29,7 @@ def monkey_patch() -> None:
 
 
 def patch_report() -> dict[str, str]:
-    """For each group of functions: "in place", or how it fell back and why. Empty when unpatched."""
+    """For each group of functions: "in place", or how it fell back and why; {} when unpatched."""
     return _core.patch_report()
 
 
@@ -116,8 +115,10 @@ def _locks_by_name() -> str:
 
     lock = _by_name.Lock
     threading._allocate_lock = lock  # type: ignore[attr-defined]
-    return _replace({"Lock": lock}, "threading") + ", " + _replace(
-        {"allocate_lock": lock, "allocate": lock}, "_thread"
+    return (
+        _replace({"Lock": lock}, "threading")
+        + ", "
+        + _replace({"allocate_lock": lock, "allocate": lock}, "_thread")
     )
 
 
@@ -147,7 +148,9 @@ def _names_by_name() -> str:
     import socket  # noqa: F401  (it holds the same names)
 
     names = ["getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"]
-    return _replace({name: _natively(getattr(_socket, name)) for name in names}, "_socket", "socket")
+    return _replace(
+        {name: _natively(getattr(_socket, name)) for name in names}, "_socket", "socket"
+    )
 
 
 def _select_by_name() -> str:

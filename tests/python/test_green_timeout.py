@@ -26,10 +26,12 @@ def test_false_leaves_the_block_quietly() -> None:
 
 
 def test_false_swallows_itself_and_nobody_elses() -> None:
-    with pytest.raises(green.Timeout) as caught:
-        with green.Timeout(0.001) as outer:
-            with green.Timeout(100, False):
-                green.sleep(200)
+    with (
+        pytest.raises(green.Timeout) as caught,
+        green.Timeout(0.001) as outer,
+        green.Timeout(100, False),
+    ):
+        green.sleep(200)
 
     assert caught.value is outer
 

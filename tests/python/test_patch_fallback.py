@@ -1,4 +1,4 @@
-"""Each group of hooks refused by force: the others are in place, this one falls back and says so."""
+"""Each group of hooks refused by force: the others are in place, it falls back and says so."""
 
 from __future__ import annotations
 

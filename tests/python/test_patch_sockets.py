@@ -90,6 +90,7 @@ def test_tcp_over_both_families_with_accept_and_connect() -> None:
             continue
         with socket.create_server((host, 0), family=family) as server:
             client = socket.socket(family)
+            to = server.getsockname()
 
             def serve(server: socket.socket = server) -> Any:
                 peer, address = server.accept()
@@ -97,7 +98,7 @@ def test_tcp_over_both_families_with_accept_and_connect() -> None:
                     peer.sendall(peer.recv(9).upper())
                 return address
 
-            def ask(client: socket.socket = client, to: Any = server.getsockname()) -> Any:
+            def ask(client: socket.socket = client, to: Any = to) -> Any:
                 time.sleep(0.01)
                 client.connect(to)
                 client.sendall(b"hello")
@@ -162,7 +163,11 @@ def test_time_outs_are_the_originals() -> None:
             left.send(b"x" * 65536)
 
     def outcomes() -> list[Any]:
-        results = [outcome(left.recv, 1), outcome(left.recvfrom, 1), outcome(left.recv_into, bytearray(1))]
+        results = [
+            outcome(left.recv, 1),
+            outcome(left.recvfrom, 1),
+            outcome(left.recv_into, bytearray(1)),
+        ]
         results += [outcome(fill), outcome(left.sendall, b"x" * 9_000_000)]
         server = socket.create_server(("127.0.0.1", 0))
         server.settimeout(0.03)

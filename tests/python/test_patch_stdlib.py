@@ -35,7 +35,7 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: Any) -> None:
+    def log_message(self, *arguments: Any) -> None:
         pass
 
 
@@ -60,7 +60,7 @@ class Mail(socketserver.StreamRequestHandler):
 
 
 class Redis(socketserver.StreamRequestHandler):
-    """Speaks enough of RESP for a client written in Python: arrays of bulk strings in, bulks out."""
+    """Speaks enough of RESP for a client written in Python: arrays of bulks in, bulks out."""
 
     def handle(self) -> None:
         while head := self.rfile.readline():
@@ -114,7 +114,9 @@ def many_at_once(
     server, join = serve(handler)
     began = time.monotonic()
     with Ticker() as ticker:
-        results = together(*[lambda n=n: client(server.server_address[1], n) for n in range(CLIENTS)])
+        results = together(
+            *[lambda n=n: client(server.server_address[1], n) for n in range(CLIENTS)]
+        )
     took = time.monotonic() - began
     together(server.shutdown)
     join()

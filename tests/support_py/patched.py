@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 
@@ -109,7 +109,7 @@ class Ticker:
             self.turns += 1
             last = now
 
-    def __enter__(self) -> Ticker:
+    def __enter__(self) -> Self:
         from green import _core
 
         self._green = _core.spawn(self._run)

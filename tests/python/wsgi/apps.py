@@ -3,6 +3,7 @@ it breaks the rules on purpose (`@unruly`)."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -414,10 +415,8 @@ def body_error(environ: Environ, start_response: StartResponse) -> Iterable[byte
 def declared_memory(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """The growth of memory by a read of all that was announced, in KiB."""
     before = peak_kib()
-    try:
+    with contextlib.suppress(OSError):
         environ["wsgi.input"].read(-1)
-    except OSError:
-        pass
     log(environ, f"grown {peak_kib() - before}")
     start_response("200 OK", list(TEXT))
     return []
@@ -453,7 +452,7 @@ def file_of(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
     file: Any
     if kind == "gzip":
-        file = gzip.open(path)
+        file = gzip.open(path)  # noqa: SIM115 - the wrapper closes it.
     elif kind == "bytesio":
         with open(path, "rb") as source:
             file = io.BytesIO(source.read())

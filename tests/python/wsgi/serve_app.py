@@ -1,6 +1,6 @@
 """A server in a process of its own: serve_app.py READY_FD APP BARE OPTIONS
 
-Serves `APP` of apps.py on a free port of 127.0.0.1, under wsgiref's validator unless BARE is "bare",
+Serves `APP` of apps.py on a free port of 127.0.0.1, under wsgiref's validator but for BARE "bare",
 with the keyword arguments of _core.Server in the JSON object OPTIONS; writes the port to READY_FD;
 stops at SIGTERM. "*" as APP: the first part of the path is the application's name.
 """
@@ -19,9 +19,9 @@ from wsgiref.validate import validator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import apps  # noqa: E402
+import apps
 
-from green import _core  # noqa: E402
+from green import _core
 
 
 def wrapped(app: Any, bare: bool) -> Any:
