@@ -220,7 +220,7 @@ TEST_CASE_TEMPLATE("TCP: five hundred peers that read nothing hold up nobody, an
       },
       options);
   if (!world) return;
-  const std::size_t before = resident_bytes();
+  [[maybe_unused]] const std::size_t before = resident_bytes();
   std::vector<std::unique_ptr<TcpClient>> deaf;
   for (int i = 0; i < 500; i++) {
     deaf.push_back(std::make_unique<TcpClient>(world.address, 4096));
