@@ -54,24 +54,42 @@ class Work:
     headers: list[str] = field(default_factory=list)
     post_bytes: int = 0
     upstream: bool = False
+    without: tuple[str, ...] = ()  # Servers that cannot, or would serve one call at a time.
 
+
+ONE_AT_A_TIME = ("fastwsgi", "bjoern", "nginx", "greenwsgi-core")
+NO_PYTHON = ("nginx", "greenwsgi-core")
 
 WORKS = {
     "hello64": Work("hello, 64 connections", 64, "/"),
     "hello512": Work("hello, 512 connections", 512, "/"),
     "headers": Work(
-        "12 headers, query, 1 KiB out", 64, "/headers?page=2&sort=name&q=a%20b", BROWSER_HEADERS
+        "12 headers, query, 1 KiB out",
+        64,
+        "/headers?page=2&sort=name&q=a%20b",
+        BROWSER_HEADERS,
+        without=NO_PYTHON,
     ),
-    "post": Work("POST 10 KiB, echoed", 64, "/echo", post_bytes=10 * 1024),
-    "slow1000": Work("call sleeps 50 ms, 1000 connections", 1000, "/slow"),
-    "slow4000": Work("call sleeps 50 ms, 4000 connections", 4000, "/slow"),
-    "slow9000": Work("call sleeps 50 ms, 9000 connections", 9000, "/slow"),
+    "post": Work("POST 10 KiB, echoed", 64, "/echo", post_bytes=10 * 1024, without=NO_PYTHON),
+    "slow1000": Work("call sleeps 50 ms, 1000 connections", 1000, "/slow", without=ONE_AT_A_TIME),
+    "slow4000": Work("call sleeps 50 ms, 4000 connections", 4000, "/slow", without=ONE_AT_A_TIME),
+    "slow9000": Work("call sleeps 50 ms, 9000 connections", 9000, "/slow", without=ONE_AT_A_TIME),
     "pool": Work(
-        "upstream over a pooled socket, 256 connections", 256, "/upstream/pool", upstream=True
+        "upstream over a pooled socket, 256 connections",
+        256,
+        "/upstream/pool",
+        upstream=True,
+        without=ONE_AT_A_TIME,
     ),
-    "http": Work("upstream by http.client, 256 connections", 256, "/upstream/http", upstream=True),
-    "mebibyte": Work("1 MiB of bytes", 16, "/mebibyte"),
-    "file": Work("1 MiB by wsgi.file_wrapper", 16, "/file"),
+    "http": Work(
+        "upstream by http.client, 256 connections",
+        256,
+        "/upstream/http",
+        upstream=True,
+        without=ONE_AT_A_TIME,
+    ),
+    "mebibyte": Work("1 MiB of bytes", 16, "/mebibyte", without=NO_PYTHON),
+    "file": Work("1 MiB by wsgi.file_wrapper", 16, "/file", without=("fastwsgi", "greenwsgi-core")),
 }
 
 #: The figures to reach: (work, ours, peer, highest ratio of CPU time a request).

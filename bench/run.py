@@ -91,6 +91,8 @@ def main() -> None:
             for repetition in range(arguments.repeat):
                 for work in works:
                     for peer in peers:
+                        if work != IDLE and peer in WORKS[work].without:
+                            continue
                         if record := run_one(work, peer, arguments.seconds, next(port)):
                             record["repetition"] = repetition
                             print(json.dumps(record), file=file, flush=True)

@@ -13,10 +13,6 @@ namespace greenwsgi::server {
 
 namespace {
 
-// Responses up to this size are put together and leave in one send(2); longer ones are gathered by
-// sendmsg(2), which costs more than copying a little.
-constexpr std::size_t kCopyBytesMax = 8 * 1024;
-
 iovec part_of(std::string_view text) {
   return {const_cast<char*>(text.data()), text.size()};
 }
@@ -115,14 +111,17 @@ Status Exchange::send_pieces(std::span<iovec> parts) {
   std::size_t total = 0;
   for (const iovec& part : parts) total += part.iov_len;
   std::size_t sent = 0;
-  if (parts.size() > 1 && total <= kCopyBytesMax) {
-    char copy[kCopyBytesMax];
-    char* end = copy;
+  // Short responses are put together and leave in one send(2); longer ones are gathered by
+  // sendmsg(2), which costs more than copying a little. Not on the stack, where the room would cost
+  // every green a page.
+  std::span<char> copy = connection_.server().send_room;
+  if (parts.size() > 1 && total <= copy.size()) {
+    char* end = copy.data();
     for (const iovec& part : parts) {
       std::memcpy(end, part.iov_base, part.iov_len);
       end += part.iov_len;
     }
-    const ssize_t moved = ::send(connection_.fd(), copy, total, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t moved = ::send(connection_.fd(), copy.data(), total, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (moved == static_cast<ssize_t>(total)) return Done{};
     if (moved > 0) sent = static_cast<std::size_t>(moved);
   }

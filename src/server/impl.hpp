@@ -1,6 +1,8 @@
 // impl.hpp - what a server's listeners and connections share. Private to the room.
 #pragma once
 
+#include <array>
+
 #include "greenwsgi/server/server.hpp"
 
 namespace greenwsgi::server {
@@ -32,8 +34,9 @@ struct Server::Impl {
   std::vector<std::unique_ptr<Listener>> listeners;
   std::size_t listeners_open = 0;
   List<Connection> connections;
-  std::size_t connections_closing = 0;  // No longer in the list; their receive has to end yet.
-  Fiber* runner = nullptr;              // Parked in run().
+  std::size_t connections_closing = 0;   // No longer in the list; their receive has to end yet.
+  Fiber* runner = nullptr;               // Parked in run().
+  std::array<char, 8 * 1024> send_room;  // For one send(2); nobody's across a switch.
   bool started = false;
   bool stopping = false;
   bool grace_over = false;

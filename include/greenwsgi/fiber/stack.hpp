@@ -26,8 +26,8 @@ class StackPool {
   static constexpr std::size_t kDefaultBytes = 1024 * 1024;
   static constexpr std::size_t kLeastBytes = 64 * 1024;
   static constexpr std::size_t kMostBytes = 64 * 1024 * 1024;
-  /// 16 KiB of virtual room for the layer above, starting 2 KiB into a page.
-  static constexpr std::size_t kReserveBytes = 16 * 1024 + 2048;
+  /// 16 KiB of virtual room for the layer above, starting 3 KiB into a page.
+  static constexpr std::size_t kReserveBytes = 16 * 1024 + 1024;
 
   /// `stack_bytes` is rounded up to whole pages and kept within [kLeastBytes, kMostBytes].
   explicit StackPool(std::size_t stack_bytes = kDefaultBytes);
