@@ -108,7 +108,7 @@ suite_lint() { lint; }
 suite_sanitize() { sanitize; }
 suite_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
 
-cpp_files() { find include src tests bench -name '*.hpp' -o -name '*.cpp'; }
+cpp_files() { find include src tests bench -path bench/out -prune -o -name '*.[ch]pp' -print; }
 
 # Every tool has its say before the suite fails.
 lint() {
