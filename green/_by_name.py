@@ -116,8 +116,10 @@ def make_socket_class(base: type[socket.socket]) -> type[socket.socket]:
 
         def connect_ex(self, address: Any) -> int:
             timeout = self.gettimeout()
+            error: int
             if timeout == 0 or not _core.can_park():
-                return super().connect_ex(address)
+                error = super().connect_ex(address)
+                return error
             self.settimeout(0)
             try:
                 error = super().connect_ex(address)
@@ -127,7 +129,8 @@ def make_socket_class(base: type[socket.socket]) -> type[socket.socket]:
                 return error
             if not _core.wait_fd(self.fileno(), select.POLLOUT, timeout):
                 return errno.EAGAIN  # As the original says that its time is over.
-            return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return error
 
     CooperativeSocket._cooperative = CooperativeSocket
     CooperativeSocket.__name__ = CooperativeSocket.__qualname__ = base.__name__

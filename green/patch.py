@@ -49,15 +49,15 @@ def complete() -> None:
     """
     if sys.version_info >= (3, 13):
         return
-    dummy = threading._DummyThread  # type: ignore[attr-defined]
+    dummy = threading._DummyThread
     original = dummy.__init__
 
-    def __init__(self: threading.Thread) -> None:
+    def __init__(self: threading._DummyThread) -> None:
         original(self)
         if _core.can_park():
             _ends_with_the_green.dummy = _Forgetter(self)
 
-    dummy.__init__ = __init__
+    dummy.__init__ = __init__  # type: ignore[method-assign]
 
 
 _ends_with_the_green = threading.local()
@@ -67,7 +67,7 @@ class _Forgetter:
     def __init__(self, thread: threading.Thread) -> None:
         self.thread = thread
 
-    def __del__(self, active: dict[int | None, threading.Thread] = threading._active) -> None:  # type: ignore[attr-defined]
+    def __del__(self, active: Any = threading._active) -> None:  # type: ignore[attr-defined]
         if active.get(self.thread.ident) is self.thread:
             del active[self.thread.ident]
 
@@ -132,7 +132,8 @@ def _rlocks_by_name() -> str:
 def _queues_by_name() -> str:
     import queue
 
-    return _replace({"SimpleQueue": queue._PySimpleQueue}, "_queue", "queue")  # type: ignore[attr-defined]
+    names = {"SimpleQueue": queue._PySimpleQueue}  # type: ignore[attr-defined]
+    return _replace(names, "_queue", "queue")
 
 
 def _sockets_by_name() -> str:
