@@ -128,7 +128,7 @@ def test_unix_and_udp_sockets() -> None:
     two.bind(("127.0.0.1", 0))
     got = together(
         lambda: one.recvfrom(99),
-        lambda: later(two.sendto, b"data", ("localhost", one.getsockname()[1])),
+        lambda: later(two.sendto, b"data", ("127.0.0.1", one.getsockname()[1])),
     )
     assert got == [(b"data", two.getsockname()), 4]
     assert together(lambda: two.sendmsg([b"a", b"b"], [], 0, one.getsockname())) == [2]

@@ -127,7 +127,7 @@ def many_at_once(
 
 
 def fetch_with_http_client(port: int, number: int) -> bytes:
-    connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", f"/{number}")
     first = connection.getresponse().read()
     connection.request("GET", f"/{number}")
@@ -188,7 +188,7 @@ def test_a_driver_in_plain_python() -> None:
     patch()
 
     def ask(port: int, number: int) -> bytes:
-        with socket.create_connection(("localhost", port)) as connection:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
             lines = connection.makefile("rb")
             connection.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%d\r\n" % (len(str(number)), number))
             size = int(lines.readline()[1:])

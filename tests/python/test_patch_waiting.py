@@ -25,6 +25,7 @@ pool = concurrent.futures.ThreadPoolExecutor(4)
 def test_answers_and_errors_of_look_ups_are_libcs_own() -> None:
     def outcomes() -> list[Any]:
         inet = socket.AF_INET
+        # Whether this machine knows the name "localhost" does not matter: the answers are compared.
         return [
             outcome(socket.getaddrinfo, "localhost", 80, inet, socket.SOCK_STREAM),
             outcome(socket.getaddrinfo, "127.0.0.1", "http", type=socket.SOCK_STREAM),
