@@ -29,8 +29,10 @@ struct HttpResponses {
   /// The statuses, "200 200 404".
   std::string statuses() const {
     std::string text;
-    for (const HttpResponse& one : all)
-      text += (text.empty() ? "" : " ") + std::to_string(one.status);
+    for (const HttpResponse& one : all) {
+      if (!text.empty()) text += ' ';
+      text += std::to_string(one.status);
+    }
     return text;
   }
 };
