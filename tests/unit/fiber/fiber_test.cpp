@@ -259,6 +259,23 @@ TEST_CASE_FIXTURE(World, "each fiber has its own list of C++ exceptions being ha
   CHECK(order == "ab");
 }
 
+TEST_CASE_FIXTURE(World, "a fiber that begins amid another's catch block handles no exception") {
+  bool clean = false;
+  spawn([&] {
+    try {
+      throw std::runtime_error("mine");
+    } catch (const std::runtime_error&) {
+      spawn([&clean] { clean = std::current_exception() == nullptr; });
+      scheduler.yield();
+      CHECK(std::current_exception() != nullptr);
+    }
+  });
+
+  scheduler.run();
+
+  CHECK(clean);
+}
+
 TEST_CASE_FIXTURE(World, "the hooks see every switch of a fiber with local state, and only those") {
   static std::string seen;
   seen.clear();

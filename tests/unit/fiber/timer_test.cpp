@@ -147,3 +147,23 @@ TEST_CASE_FIXTURE(World,
     REQUIRE(deadline[before] <= deadline[after]);
   }
 }
+
+TEST_CASE("slack puts off by less than a hundredth, and never calls early") {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 100'000; i++) {
+    const Instant now = kStart + std::chrono::nanoseconds(random() % 1'000'000'000'000);
+    const auto length = std::chrono::nanoseconds(random() % 100'000'000'000);
+    const Instant end = with_slack(now, now + length);
+    REQUIRE(end >= now + length);
+    REQUIRE(end - (now + length) <= std::min<std::chrono::nanoseconds>(length / 128, 2ms));
+  }
+}
+
+TEST_CASE("sleeps of the same length that begin within the slack end together") {
+  const Instant now = kStart + 1s;
+
+  CHECK(with_slack(now + 1us, now + 1us + 50ms) == with_slack(now + 20us, now + 20us + 50ms));
+  CHECK(with_slack(now, kNever) == kNever);
+  CHECK(with_slack(now, now) == now);
+  CHECK(with_slack(now, now + 100ns) == now + 100ns);
+}

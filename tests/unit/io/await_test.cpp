@@ -1,6 +1,8 @@
 // What every call has in common: deadlines, interrupts, and that what has moved beats both.
 #include "src/io/await.hpp"
 
+#include <sys/ioctl.h>
+
 #include "tests/unit/io/io_world.hpp"
 
 using namespace greenwsgi;
@@ -75,6 +77,34 @@ TEST_CASE("bytes that race with the deadline or an interrupt are delivered, not 
     REQUIRE(received == "abcdef");
     ::close(stream.fd);
   }
+}
+
+TEST_CASE("bytes that come when the deadline has asked for the end already are delivered, too") {
+  int delivered = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    CAPTURE(seed);
+    IoWorld world(seed);
+    const SimStream stream = world.hub.stream();
+    const Instant deadline = world.hub.in(10ms);
+    world.spawn([&] {
+      std::byte room[4];
+      const Result<std::size_t> got = io::recv(stream.fd, room, 0, deadline);
+      int left = 0;
+      REQUIRE(::ioctl(stream.fd, FIONREAD, &left) == 0);
+      CHECK((got.ok() ? *got : 0) + static_cast<std::size_t>(left) == 3);
+      delivered += got.ok() ? 1 : 0;
+    });
+    world.spawn([&] {
+      CHECK(io::sleep_until(deadline).ok());
+      stream.peer->sends("abc");
+    });
+
+    world.scheduler.run();
+
+    ::close(stream.fd);
+  }
+  CHECK(delivered > 10);
+  CHECK(delivered < 90);
 }
 
 TEST_CASE("an interrupt and a deadline at once end one wait, once") {
