@@ -1,8 +1,9 @@
 """A server in a process of its own: serve_app.py READY_FD APP BARE OPTIONS
 
-Serves `APP` of apps.py on a free port of 127.0.0.1, under wsgiref's validator but for BARE "bare",
-with the keyword arguments of _core.Server in the JSON object OPTIONS; writes the port to READY_FD;
-stops at SIGTERM. "*" as APP: the first part of the path is the application's name.
+Serves `APP` of apps.py or failing_apps.py on a free port of 127.0.0.1, under wsgiref's validator
+unless BARE is "bare", with the keyword arguments of _core.Server in the JSON object OPTIONS; writes
+the port to READY_FD; stops at SIGTERM. "*" as APP: the first part of the path is the application's
+name.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from wsgiref.validate import validator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import app_kit
 import apps
+import failing_apps
 
 from green import _core
 
+APPS: dict[str, Any] = {**vars(apps), **vars(failing_apps)}
+
 
 def wrapped(app: Any, bare: bool) -> Any:
-    return app if bare or app.__name__ in apps.UNRULY else validator(app)
+    return app if bare or app.__name__ in app_kit.UNRULY else validator(app)
 
 
 def main() -> None:
@@ -35,9 +40,9 @@ def main() -> None:
         part, _, rest = environ["PATH_INFO"][1:].partition("/")
         environ["SCRIPT_NAME"] = f"/{part}"
         environ["PATH_INFO"] = f"/{rest}" if rest else ""
-        return wrapped(getattr(apps, part), bare == "bare")(environ, start_response)
+        return wrapped(APPS[part], bare == "bare")(environ, start_response)
 
-    app = dispatch if name == "*" else wrapped(getattr(apps, name), bare == "bare")
+    app = dispatch if name == "*" else wrapped(APPS[name], bare == "bare")
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = listener.getsockname()[1]
     server = _core.Server(app, [listener.detach()], **json.loads(options))
