@@ -46,6 +46,7 @@ extern const Group queue_group;   // queue_hooks.cpp
 extern const Group socket_group;  // socket_group.cpp
 extern const Group names_group;   // names_hooks.cpp
 extern const Group select_group;  // select_hooks.cpp
+extern const Group tls_group;     // tls_hooks.cpp
 
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call
 /// changes nothing.

@@ -1,0 +1,135 @@
+// _ssl._SSLSocket: the original as on a non-blocking socket, and a wait for what it then wants.
+//
+// OpenSSL moves the bytes itself, so the descriptor is O_NONBLOCK and the socket's time-out 0 for
+// the length of that call; a native thread that uses the same socket meanwhile may see it.
+// Connections over memory (SSLObject, asyncio) never block, and are the original's alone.
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "src/patch/hooks.hpp"
+#include "src/patch/socket_io.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+using py::Ref;
+
+// Of _ssl and _socket, which are imported once and stay.
+PyObject* want_read = nullptr;
+PyObject* want_write = nullptr;
+PyTypeObject* socket_type = nullptr;
+
+/// While it lives the original believes the socket to have this time-out, and never blocks.
+class Disguise {
+ public:
+  Disguise(PyObject* socket, std::int64_t timeout)
+      : head_(layout::socket_head(socket)), fd_(head_.fd), own_(head_.timeout), shown_(timeout) {
+    head_.timeout = shown_;
+    if (own_ < 0) set_nonblocking(1);
+  }
+  Disguise(const Disguise&) = delete;
+  Disguise& operator=(const Disguise&) = delete;
+  ~Disguise() {
+    if (head_.fd != fd_ || head_.timeout != shown_) return;  // Closed or set by another thread.
+    if (own_ < 0) set_nonblocking(0);
+    head_.timeout = own_;
+  }
+
+ private:
+  void set_nonblocking(int on) { ::ioctl(fd_, FIONBIO, &on); }
+
+  layout::SocketHead& head_;
+  int fd_;
+  std::int64_t own_;
+  std::int64_t shown_;
+};
+
+/// The socket that bytes go through, when a wait for it would block the thread.
+Ref socket_that_waits(PyObject* connection) {
+  if (!py::can_park()) return {};
+  Ref owner = Ref::steal(PyObject_GetAttrString(connection, "owner"));
+  if (!owner) PyErr_Clear();
+  const bool is_socket = owner && PyObject_TypeCheck(owner.get(), socket_type) != 0;
+  return is_socket && waits(owner.get()) ? std::move(owner) : Ref();
+}
+
+/// Takes the error that asks for a wait; 0 when it is another one, or none.
+short events_wanted() {
+  if (PyErr_Occurred() == nullptr) return 0;
+  const bool reading = PyErr_ExceptionMatches(want_read) != 0;
+  if (!reading && PyErr_ExceptionMatches(want_write) == 0) return 0;
+  PyErr_Clear();
+  return reading ? POLLIN : POLLOUT;
+}
+
+enum class Waited : unsigned char { ready, timed_out, failed };
+
+Waited wait_for(PyObject* socket, short events, Instant deadline) {
+  const int fd = layout::socket_head(socket).fd;
+  FdTurns* turns = fd < 0 ? nullptr : fd_turns(fd);
+  if (turns == nullptr) {
+    if (fd < 0) set_errno(EBADF);
+    return Waited::failed;
+  }
+  Turn turn(*turns, events == POLLIN ? Direction::reading : Direction::writing);
+  if (!turn.take(deadline)) return Waited::failed;
+  for (;;) {
+    const Result<short> ready = io::poll(fd, events, deadline);
+    if (ready.ok()) return Waited::ready;
+    if (ready.error().code == ETIMEDOUT) return Waited::timed_out;
+    if (turn.failed(ready.error(), deadline)) return Waited::failed;
+  }
+}
+
+PyObject* attempt(const Call& call, PyObject* socket, std::int64_t timeout) {
+  const Disguise disguise(socket, timeout);
+  return call.pass_on();
+}
+
+PyObject* hook(Call& call) {
+  const Ref socket = socket_that_waits(call.self());
+  if (!socket) return call.pass_on();
+  if (!spend_turn()) return nullptr;
+  const Ref keep = Ref::share(call.self());
+  const Instant deadline = socket_deadline(socket.get());
+  for (;;) {
+    PyObject* result = attempt(call, socket.get(), 0);
+    const short events = result == nullptr ? events_wanted() : short{0};
+    if (events == 0) return result;
+    const Waited waited = wait_for(socket.get(), events, deadline);
+    if (waited == Waited::failed) return nullptr;
+    // With the shortest time-out the original says in its own words that the time is over.
+    if (waited == Waited::timed_out) return attempt(call, socket.get(), 1);
+  }
+}
+
+// Without OpenSSL there is nothing to hook.
+constexpr Target targets[] = {
+    target<hook, 0>("_ssl", "_SSLSocket", "do_handshake", true),
+    target<hook, 1>("_ssl", "_SSLSocket", "read", true),
+    target<hook, 2>("_ssl", "_SSLSocket", "write", true),
+    target<hook, 3>("_ssl", "_SSLSocket", "shutdown", true),
+};
+
+const char* check() {
+  const Ref tls = Ref::steal(PyImport_ImportModule("_ssl"));
+  PyErr_Clear();
+  if (!tls || want_read != nullptr) return nullptr;
+  const Ref sockets = Ref::steal(PyImport_ImportModule("_socket"));
+  Ref type = sockets ? Ref::steal(PyObject_GetAttrString(sockets.get(), "socket")) : Ref();
+  Ref read = Ref::steal(PyObject_GetAttrString(tls.get(), "SSLWantReadError"));
+  Ref write = read ? Ref::steal(PyObject_GetAttrString(tls.get(), "SSLWantWriteError")) : Ref();
+  PyErr_Clear();
+  if (!type || !write) return "_ssl does not say what it waits for";
+  socket_type = reinterpret_cast<PyTypeObject*>(type.release());
+  want_read = read.release();
+  want_write = write.release();
+  return layout::check_socket();
+}
+
+}  // namespace
+
+const Group tls_group = {"tls", targets, check};
+
+}  // namespace greenwsgi::patch
