@@ -1,6 +1,7 @@
 #include "greenwsgi/fiber/timer.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "greenwsgi/base/assert.hpp"
 
@@ -8,6 +9,17 @@ namespace greenwsgi {
 
 namespace {
 constexpr std::size_t kChildren = 4;
+}
+
+Instant with_slack(Instant now, Instant when) {
+  constexpr std::int64_t kSlackMax = std::int64_t{1} << 20;  // 1.05 ms.
+  if (when == kNever || when <= now) return when;
+  const std::int64_t allowed = std::min((when - now).count() / 128, kSlackMax);
+  if (allowed < 1) return when;
+  // A power of two, so that different lengths meet at the same instants, too.
+  const auto step = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(allowed)));
+  const std::int64_t late = when.time_since_epoch().count() & (step - 1);
+  return late == 0 ? when : when + Duration(step - late);
 }
 
 Timer::~Timer() {

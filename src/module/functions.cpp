@@ -84,9 +84,7 @@ PyObject* sleep(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* ke
   py::Runtime* runtime = py::Runtime::current();
   if (runtime != nullptr && runtime->closed()) return sleep_in_the_kernel(length);
   if (runtime == nullptr && py::ensure_scheduler() == nullptr) return nullptr;
-  const Instant when =
-      length == Duration::zero() ? Instant::min() : saturating_add(Clock::now(), length);
-  if (!py::sleep_until(when)) return nullptr;
+  if (!py::sleep_for(length)) return nullptr;
   Py_RETURN_NONE;
 }
 

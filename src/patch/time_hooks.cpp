@@ -1,5 +1,4 @@
 // time.sleep.
-#include "greenwsgi/io/io.hpp"
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
 
@@ -11,14 +10,7 @@ PyObject* hook_sleep(Call& call) {
   Duration length{};
   if (!py::can_park() || !plain_seconds(call.item(0), &length)) return call.pass_on();
   if (Py_Version >= 0x030D0000 && PySys_Audit("time.sleep", "O", call.item(0)) < 0) return nullptr;
-  if (length == Duration::zero()) {
-    if (!yield_turn()) return nullptr;
-    Py_RETURN_NONE;
-  }
-  const Instant end = deadline_after(length);
-  while (!io::sleep_until(end).ok()) {
-    if (py::raise_if_interrupted()) return nullptr;
-  }
+  if (!py::sleep_for(length)) return nullptr;
   Py_RETURN_NONE;
 }
 

@@ -210,6 +210,12 @@ bool sleep_until(Instant when) {
   }
 }
 
+bool sleep_for(Duration length) {
+  if (length == Duration::zero()) return sleep_until(Instant::min());
+  const Instant now = Runtime::current()->scheduler().now();
+  return sleep_until(with_slack(now, saturating_add(now, length)));
+}
+
 Ref copy_context() {
   if (PyThreadState_Get()->context == nullptr) return {};
   return Ref::steal(PyContext_CopyCurrent());

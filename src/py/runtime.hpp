@@ -58,6 +58,8 @@ class GreenScope {
 
 /// Waits until `when`. False: a Python error is set. Switches.
 bool sleep_until(Instant when);
+/// The same from now, with a little slack; for no time at all: lets each other green have a turn.
+bool sleep_for(Duration length);
 
 /// A copy of the running green's context, as spawn makes it; empty and no error set when that
 /// context is empty, which GreenScope(nullptr) does as well.

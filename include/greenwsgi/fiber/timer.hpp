@@ -14,6 +14,11 @@
 
 namespace greenwsgi {
 
+/// `when`, put off by at most 1/128 of the time until then and by no more than 1 ms, so that sleeps
+/// of about the same length end together and wake the thread once: the slack that select(2) takes
+/// (and poll(2), epoll_wait(2); 1/1000 to 1/200), for those who promise "not before".
+Instant with_slack(Instant now, Instant when);
+
 class Timer {
  public:
   using Callback = void (*)(Timer&) noexcept;
