@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 SYSTEM_LIBRARIES = {"libc", "libm", "libstdc++", "libgcc_s", "ld-linux-x86-64", "ld-linux-aarch64"}
-# Debian 13 has libllhttp as a shared library only.
+# Debian testing has an archive of libllhttp that fits no module, so the shared library is taken.
 SYSTEM_LIBRARIES |= {"libllhttp"} if not Path("/usr/share/llhttp/llhttp.c").exists() else set()
 PACKAGE_FILE = re.compile(r"green/[\w/]+\.(?:py|pyi)|green/py\.typed|green/_core\..*\.so")
 METADATA_FILE = re.compile(r"greenwsgi-[^/]*\.dist-info/.*")
