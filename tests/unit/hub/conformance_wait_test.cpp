@@ -40,7 +40,9 @@ TEST_CASE_TEMPLATE("wait: sleeps until its time has come, not shorter", TypePara
     const Instant until = hub.now() + length;
     int waits = 0;
     for (; hub.now() < until; ++waits) hub.wait(until);
-    CHECK(waits <= 2);  // The end of another test's ring interrupts this thread once.
+    // Each ring of an earlier test interrupts this thread once, when the kernel is done with it;
+    // who does not sleep at all comes to hundreds.
+    CHECK(waits <= 20);
     CHECK(hub.now() < until + 100ms);
   }
 }
