@@ -54,6 +54,8 @@ UringRing::~UringRing() {
     all.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
     all.timeout = {.tv_sec = 1, .tv_nsec = 0};
     io_uring_register_sync_cancel(&ring_, &all);
+    // The cancelled operations let go of their descriptors when their completions are fetched.
+    io_uring_get_events(&ring_);
   }
   io_uring_queue_exit(&ring_);
 }
