@@ -104,6 +104,27 @@ TEST_CASE("io_uring: when buffers run out, more are offered, and no byte is lost
   CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
 }
 
+TEST_CASE("io_uring: a cancel in the piece after which the buffers ran out ends the op") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  TestOp op(Op::Kind::recv_multishot, ends.a);
+  op.then = [&](TestOp& self) {
+    if (self.in_flight) hub->cancel(self);
+  };
+  put(ends.b, std::string(3 * UringBuffers::kBytes, 'x'));  // One buffer more than are offered.
+  hub->submit(op);
+
+  CHECK(run(*hub, op));
+
+  // The kernel had ended it before the cancel: what came is delivered, and nothing begins anew.
+  CHECK(op.text.size() == 2 * UringBuffers::kBytes);
+  CHECK(op.result == -ECANCELED);
+  settle(*hub);
+  CHECK(op.ends == 1);
+  CHECK(hub->in_flight() == 0);
+}
+
 TEST_CASE("io_uring: wake() finds its way through full rings") {
   const auto hub = make_uring(kTiny);
   if (hub == nullptr) return;
