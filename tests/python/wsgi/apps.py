@@ -233,6 +233,27 @@ def read_by_another(environ: Environ, start_response: StartResponse) -> Iterable
     return [b""]
 
 
+WAITING: list[green.Green] = []
+
+
+@unruly  # The validator does not expect to be left in the middle.
+def waits_for_its_end(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    WAITING.append(green.getcurrent())
+    try:
+        green.sleep(1000)
+    finally:
+        log(environ, "cleaned up")
+    return []
+
+
+def kills_the_waiting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", list(TEXT))
+    if not WAITING:
+        return [b"nobody waits"]
+    green.kill(WAITING.pop())
+    return [b"killed"]
+
+
 # --- Files
 
 
