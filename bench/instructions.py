@@ -5,7 +5,7 @@
 
 Repeatable to the digit for one binary, whatever else the machine does. Callgrind counts what runs
 in user space; the kernel's part, most of a request's time, is not in it. Needs Debian's `valgrind`
-and an interpreter that imports green.
+and an interpreter that imports green, from a build with debug information (./dev build).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REQUESTS = 1000
 PARTS = {
     "whole request": None,
     "parsing": "greenwsgi::http::RequestParser::next(",
-    "environ": "greenwsgi::wsgi::EnvironMaker::make(",
+    "environ": "src/wsgi/environ.cpp:",
     "start_response": "wsgi::(anonymous namespace)::call_it(",
     "response head, framing, send": "greenwsgi::server::Exchange::send_head(",
     "end of the response head": "greenwsgi::http::ResponseHead::end(",
