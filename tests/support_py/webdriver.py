@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,13 @@ ARGUMENTS = [
 def missing() -> str | None:
     """Why no browser can be driven here; None: it can."""
     absent = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    return f"{' and '.join(absent)} not installed" if absent else None
+    if absent:
+        return f"{' and '.join(absent)} not installed"
+    try:
+        socket.getaddrinfo("localhost", None)
+    except socket.gaierror:
+        return "chromedriver finds its browser by the name localhost, which is unknown here"
+    return None
 
 
 class Browser:
