@@ -50,6 +50,14 @@ bool leave_to_original(PyObject* socket, int flags) {
   return is_blocking(socket) && (flags & kNeverBlocks) != 0;
 }
 
+// The arguments (data[, flags]) of a call that is to wait here; false: the original's affair.
+bool take_data(Call& call, Buffer& buffer, int* flags) {
+  if (!waits(call.self()) || call.count() < 1 || call.count() > 2) return false;
+  if (!as_flags(call.count() > 1 ? call.item(1) : nullptr, flags)) return false;
+  if (!buffer.take(call.item(0), PyBUF_SIMPLE)) return false;
+  return !is_blocking(call.self()) || (*flags & MSG_DONTWAIT) == 0;
+}
+
 }  // namespace
 
 PyObject* hook_recv(Call& call) {
@@ -96,29 +104,17 @@ PyObject* hook_recv_into(Call& call) {
 }
 
 PyObject* hook_send(Call& call) {
-  if (!waits(call.self())) return call.pass_on();
   int flags = 0;
   Buffer buffer;
-  if (call.count() < 1 || call.count() > 2 ||
-      !as_flags(call.count() > 1 ? call.item(1) : nullptr, &flags) ||
-      !buffer.take(call.item(0), PyBUF_SIMPLE)) {
-    return call.pass_on();
-  }
-  if (is_blocking(call.self()) && (flags & MSG_DONTWAIT) != 0) return call.pass_on();
+  if (!take_data(call, buffer, &flags)) return call.pass_on();
   const auto sent = send_once(call.self(), buffer.bytes(), flags);
   return sent ? PyLong_FromSize_t(*sent) : nullptr;
 }
 
 PyObject* hook_sendall(Call& call) {
-  if (!waits(call.self())) return call.pass_on();
   int flags = 0;
   Buffer buffer;
-  if (call.count() < 1 || call.count() > 2 ||
-      !as_flags(call.count() > 1 ? call.item(1) : nullptr, &flags) ||
-      !buffer.take(call.item(0), PyBUF_SIMPLE)) {
-    return call.pass_on();
-  }
-  if (is_blocking(call.self()) && (flags & MSG_DONTWAIT) != 0) return call.pass_on();
+  if (!take_data(call, buffer, &flags)) return call.pass_on();
   if (!send_everything(call.self(), buffer.bytes(), flags)) return nullptr;
   Py_RETURN_NONE;
 }

@@ -11,8 +11,9 @@ namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
 
-/// As Apache escapes: \" and \\, \xNN for what is not printable ASCII.
-void append_quoted(std::string& line, std::string_view text) {
+/// In quotes: a backslash before quotes and backslashes, `hex_prefix` and two digits for what is
+/// not printable ASCII.
+void append_escaped(std::string& line, std::string_view text, std::string_view hex_prefix) {
   line += '"';
   for (const char letter : text) {
     const auto code = static_cast<unsigned char>(letter);
@@ -22,7 +23,7 @@ void append_quoted(std::string& line, std::string_view text) {
     } else if (code >= 32 && code < 127) {
       line += letter;
     } else {
-      line += "\\x";
+      line += hex_prefix;
       line += kHex[code >> 4];
       line += kHex[code & 15];
     }
@@ -30,23 +31,14 @@ void append_quoted(std::string& line, std::string_view text) {
   line += '"';
 }
 
+/// As Apache escapes.
+void append_quoted(std::string& line, std::string_view text) {
+  append_escaped(line, text, "\\x");
+}
+
 /// Bytes that are not ASCII are given as the characters of Latin-1: always valid, never lossy.
 void append_json(std::string& line, std::string_view text) {
-  line += '"';
-  for (const char letter : text) {
-    const auto code = static_cast<unsigned char>(letter);
-    if (letter == '"' || letter == '\\') {
-      line += '\\';
-      line += letter;
-    } else if (code >= 32 && code < 127) {
-      line += letter;
-    } else {
-      line += "\\u00";
-      line += kHex[code >> 4];
-      line += kHex[code & 15];
-    }
-  }
-  line += '"';
+  append_escaped(line, text, "\\u00");
 }
 
 template <class Number>
