@@ -164,7 +164,7 @@ def render(results: Path) -> None:
         for peer, runs in sorted(idle.items(), key=lambda item: item[1][0]["bytes"]):
             text.append(f"| {peer} | {median(run['bytes'] for run in runs):,.0f} |")
         text.append("")
-    text += ["## All runs", ""]
+    text += [(HERE / "notes.md").read_text(), "## All runs", ""]
     for work in WORKS:
         if any(name == work for name, _ in records):
             text += work_table(work, records)
