@@ -101,7 +101,7 @@ def work_table(work: str, records: dict[tuple[str, str], list[Record]]) -> list[
 
 
 def chart(records: dict[tuple[str, str], list[Record]]) -> str:
-    """CPU time a request, hello and sleeping calls, as horizontal bars on a logarithmic scale."""
+    """CPU time a request, hello and sleeping calls, as horizontal bars."""
     rows: list[tuple[str, str, float]] = []
     for work in ("hello64", "slow1000"):
         of_work = [
