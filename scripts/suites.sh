@@ -8,9 +8,9 @@ default_suites='project unit python epoll real load wheel'
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
   for suite; do
-    case " $default_suites lint sanitize fuzz " in
+    case " $default_suites cpython lint sanitize fuzz " in
       *" $suite "*) ;;
-      *) stop "there is no suite '$suite'; there are: $default_suites lint sanitize fuzz" ;;
+      *) stop "there is no suite '$suite'; there are: $default_suites cpython lint sanitize fuzz" ;;
     esac
   done
   table='' failed=0
@@ -102,6 +102,16 @@ suite_wheel() {
   need build
   need test
   "$venv/bin/python" scripts/check_wheel.py
+}
+
+has_cpython_tests() { "$venv/bin/python" -c 'import test.test_socket' 2>/dev/null; }
+
+# CPython's own tests, which distributions package by themselves.
+suite_cpython() {
+  build_package
+  has_cpython_tests || [ "$(cat "$venv/.home")" != /usr ] || install libpython3-testsuite
+  has_cpython_tests || skip "this Python has no test package"
+  "$venv/bin/python" -P tests/cpython/run.py --out "$build/cpython-tests"
 }
 
 suite_lint() { lint; }

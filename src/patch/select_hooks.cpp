@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <new>
 #include <vector>
 
@@ -84,6 +85,26 @@ PyObject* select_until(const Call& call, PyObject* arguments, Instant deadline) 
   }
 }
 
+// The set as the original may read it more than once: an iterator is read into a list. A new
+// reference. A list stays the caller's, because the fileno() of what is in it may change it.
+PyObject* readable_twice(PyObject* set) {
+  if (PyList_CheckExact(set) || PyTuple_CheckExact(set)) return Py_NewRef(set);
+  return PySequence_List(set);
+}
+
+// From here on the sets are ours: what others do to theirs during the wait must not matter, as it
+// does not to a select() that blocks. False: MemoryError.
+bool own_lists(PyObject* arguments) {
+  for (Py_ssize_t i = 0; i < 3; i++) {
+    PyObject* set = PyTuple_GET_ITEM(arguments, i);
+    PyObject* list = PySequence_List(set);
+    if (list == nullptr) return false;
+    PyTuple_SET_ITEM(arguments, i, list);
+    Py_DECREF(set);
+  }
+  return true;
+}
+
 PyObject* hook_select(Call& call) {
   if (!py::can_park() || call.count() < 3 || call.count() > 4) return call.pass_on();
   PyObject* timeout = call.count() == 4 ? call.item(3) : Py_None;
@@ -92,16 +113,15 @@ PyObject* hook_select(Call& call) {
   if (timeout != Py_None && length == Duration::zero()) {
     return yield_turn() ? call.pass_on() : nullptr;
   }
-  // Lists, because they are read several times, and an iterator only once.
   const Ref arguments = Ref::steal(PyTuple_New(4));
   if (!arguments) return nullptr;
   for (Py_ssize_t i = 0; i < 3; i++) {
-    PyObject* list = PySequence_List(call.item(i));
-    if (list == nullptr) {
+    PyObject* set = readable_twice(call.item(i));
+    if (set == nullptr) {
       PyErr_Clear();
       return call.pass_on();
     }
-    PyTuple_SET_ITEM(arguments.get(), i, list);
+    PyTuple_SET_ITEM(arguments.get(), i, set);
   }
   PyTuple_SET_ITEM(arguments.get(), 3, PyLong_FromLong(0));
   if (!spend_turn()) return nullptr;
@@ -109,7 +129,7 @@ PyObject* hook_select(Call& call) {
   PyObject* ready = call.original(arguments.get());
   if (ready == nullptr || !all_empty(ready)) return ready;
   Py_DECREF(ready);
-  return select_until(call, arguments.get(), deadline);
+  return own_lists(arguments.get()) ? select_until(call, arguments.get(), deadline) : nullptr;
 }
 
 // --- epoll.poll
@@ -166,14 +186,26 @@ PyObject* hook_epoll(Call& call) {
 
 // --- poll.poll
 
+// Milliseconds that poll() takes; the original says what is wrong with others.
+bool is_poll_timeout(PyObject* timeout) {
+  if (timeout == Py_None) return true;
+  if (PyFloat_Check(timeout)) {
+    const double value = PyFloat_AS_DOUBLE(timeout);
+    return value >= INT_MIN && value <= INT_MAX;  // Not NaN.
+  }
+  if (!PyLong_Check(timeout)) return false;
+  int overflow = 0;
+  const long value = PyLong_AsLongAndOverflow(timeout, &overflow);
+  return overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+}
+
 // The set of descriptors is hidden in the object, so the original waits for it, on a native thread.
 PyObject* hook_poll(Call& call) {
   if (!py::can_park() || call.count() > 1) return call.pass_on();
+  PyObject* timeout = call.count() == 1 ? call.item(0) : Py_None;
+  if (!is_poll_timeout(timeout)) return call.pass_on();
   const Ref now = Ref::steal(Py_BuildValue("(i)", 0));
   if (!now || !spend_turn()) return nullptr;
-  PyObject* timeout = call.count() == 1 ? call.item(0) : Py_None;
-  const bool waits = timeout == Py_None || PyFloat_Check(timeout) || PyLong_Check(timeout);
-  if (!waits) return call.pass_on();
   PyObject* ready = call.original(now.get());
   if (ready == nullptr || PyList_GET_SIZE(ready) != 0) return ready;
   Py_DECREF(ready);

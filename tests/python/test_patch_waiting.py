@@ -147,6 +147,53 @@ def test_wrong_arguments_of_select_raise_what_they_raise_unpatched() -> None:
     assert_same(*together(outcomes), before)
 
 
+class Shortens:
+    """A file whose fileno() takes the last one off the list it stands in."""
+
+    def __init__(self, files: list[Any], fd: int) -> None:
+        self.files = files
+        self.fd = fd
+
+    def fileno(self) -> int:
+        del self.files[-1]
+        return self.fd
+
+
+@isolated
+def test_select_sees_a_list_as_its_files_leave_it() -> None:
+    read_end, write_end = os.pipe()
+
+    def ready_count() -> list[int]:
+        files: list[Any] = []
+        files += [Shortens(files, write_end) for _ in range(10)]
+        return [len(ready) for ready in select.select([], files, [], 5)]
+
+    def silent() -> list[int]:
+        return [len(ready) for ready in select.select((read_end,), (), iter([read_end]), 0.01)]
+
+    before = [ready_count(), silent()]
+    patch()
+
+    assert_same(*together(lambda: [ready_count(), silent()]), before)
+    assert before == [[0, 5, 0], [0, 0, 0]]
+
+
+@isolated
+def test_poll_judges_its_time_out_first_also_when_something_is_ready() -> None:
+    _, write_end = os.pipe()
+    poll = select.poll()
+    poll.register(write_end, select.POLLOUT)
+
+    def outcomes() -> list[Any]:
+        values = [1 << 31, 1 << 64, -(1 << 64), 1e300, -1e300, float("nan"), "1", 0, -1, 2.5, True]
+        return [outcome(poll.poll, value) for value in values]
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
+
+
 @isolated
 def test_epoll_and_selectors_made_before_cooperate() -> None:
     patch()
