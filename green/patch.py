@@ -160,6 +160,14 @@ def _select_by_name() -> str:
     return _replace({"select": _natively(select.select)}, "select")
 
 
+def _processes_by_name() -> str:
+    import os
+    import posix
+
+    names = ["waitpid", "wait", "wait3", "wait4", "waitid", "system"]
+    return _replace({name: _natively(getattr(os, name)) for name in names}, posix.__name__, "os")
+
+
 _FALLBACKS: dict[str, Callable[[], str]] = {
     "sleep": _sleep_by_name,
     "lock": _locks_by_name,
@@ -168,4 +176,5 @@ _FALLBACKS: dict[str, Callable[[], str]] = {
     "socket": _sockets_by_name,
     "names": _names_by_name,
     "select": _select_by_name,
+    "process": _processes_by_name,
 }
