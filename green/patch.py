@@ -162,10 +162,16 @@ def _select_by_name() -> str:
 
 def _processes_by_name() -> str:
     import os
-    import posix
 
     names = ["waitpid", "wait", "wait3", "wait4", "waitid", "system"]
-    return _replace({name: _natively(getattr(os, name)) for name in names}, posix.__name__, "os")
+    return _replace({name: _natively(getattr(os, name)) for name in names}, "posix", "os")
+
+
+def _descriptors_by_name() -> str:
+    import os
+
+    names = ["read", "readv", "write", "writev"]
+    return _replace({name: _natively(getattr(os, name)) for name in names}, "posix", "os")
 
 
 _FALLBACKS: dict[str, Callable[[], str]] = {
@@ -177,4 +183,5 @@ _FALLBACKS: dict[str, Callable[[], str]] = {
     "names": _names_by_name,
     "select": _select_by_name,
     "process": _processes_by_name,
+    "descriptor": _descriptors_by_name,
 }

@@ -38,16 +38,17 @@ struct Group {
 };
 
 // In the order of their installation.
-extern const Group sleep_group;    // time_hooks.cpp
-extern const Group lock_group;     // lock_hooks.cpp
-extern const Group rlock_group;    // rlock_hooks.cpp
-extern const Group thread_group;   // thread_hooks.cpp
-extern const Group queue_group;    // queue_hooks.cpp
-extern const Group socket_group;   // socket_group.cpp
-extern const Group names_group;    // names_hooks.cpp
-extern const Group select_group;   // select_hooks.cpp
-extern const Group tls_group;      // tls_hooks.cpp
-extern const Group process_group;  // process_hooks.cpp
+extern const Group sleep_group;       // time_hooks.cpp
+extern const Group lock_group;        // lock_hooks.cpp
+extern const Group rlock_group;       // rlock_hooks.cpp
+extern const Group thread_group;      // thread_hooks.cpp
+extern const Group queue_group;       // queue_hooks.cpp
+extern const Group socket_group;      // socket_group.cpp
+extern const Group names_group;       // names_hooks.cpp
+extern const Group select_group;      // select_hooks.cpp
+extern const Group tls_group;         // tls_hooks.cpp
+extern const Group process_group;     // process_hooks.cpp
+extern const Group descriptor_group;  // descriptor_hooks.cpp
 
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call
 /// changes nothing.

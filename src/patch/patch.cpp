@@ -13,9 +13,9 @@ namespace {
 
 using py::Ref;
 
-const Group* const groups[] = {&sleep_group, &lock_group,   &rlock_group, &thread_group,
-                               &queue_group, &socket_group, &names_group, &select_group,
-                               &tls_group,   &process_group};
+const Group* const groups[] = {&sleep_group, &lock_group,    &rlock_group,     &thread_group,
+                               &queue_group, &socket_group,  &names_group,     &select_group,
+                               &tls_group,   &process_group, &descriptor_group};
 
 /// {group: "in place", or how it fell back and why}; empty before patch_all().
 PyObject* report = nullptr;

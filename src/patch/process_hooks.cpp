@@ -93,11 +93,15 @@ bool found_nothing(PyObject* found) {
 
 // `arguments`: those of the original, with WNOHANG among the options.
 PyObject* wait_for(const Call& call, const Children& children, PyObject* arguments) {
-  for (;;) {
+  // Who has ended and yet is not found (a debugger has it) must not make us spin.
+  constexpr Duration kPause = std::chrono::milliseconds(20);
+  for (bool waited = false;;) {
     PyObject* found = arguments == nullptr ? nullptr : call.original(arguments);
     if (found == nullptr || !found_nothing(found)) return found;
     Py_DECREF(found);
+    if (waited && !py::sleep_for(kPause)) return nullptr;
     if (!await_children(children)) return nullptr;
+    waited = true;
   }
 }
 

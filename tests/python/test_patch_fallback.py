@@ -154,6 +154,30 @@ def test_select() -> None:
     assert ticker.turns > 3
 
 
+@isolated(GREENWSGI_PATCH_REFUSE="process")
+def test_processes() -> None:
+    import os
+
+    assert "os.waitpid" in refused("process")
+    read_end, write_end = os.pipe()
+    files = [(os.POSIX_SPAWN_DUP2, read_end, 0)]
+    pid = os.posix_spawnp("cat", ["cat"], os.environ, file_actions=files)
+
+    ended, _ = together(lambda: os.waitpid(pid, 0), lambda: os.close(write_end))
+
+    assert ended == (pid, 0)
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="descriptor")
+def test_descriptors() -> None:
+    import os
+
+    assert "os.read" in refused("descriptor")
+    read_end, write_end = os.pipe()
+
+    assert together(lambda: os.read(read_end, 9), lambda: os.write(write_end, b"abc"))[0] == b"abc"
+
+
 @isolated(GREENWSGI_PATCH_REFUSE="thread")
 def test_threads() -> None:
     assert refused("thread").startswith("not patched, blocks the thread")

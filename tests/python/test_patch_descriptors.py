@@ -1,0 +1,146 @@
+"""os.read, write and their kin on pipes, under the patch."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from patched import assert_same, isolated, outcome, patch, together
+
+MEBIBYTE = 1 << 20
+
+
+def read_all(fd: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += os.read(fd, 1 << 16)
+    return data
+
+
+@isolated
+def test_a_read_from_a_pipe_lets_the_writer_run() -> None:
+    read_end, write_end = os.pipe()
+    patch()
+
+    assert together(lambda: os.read(read_end, 9), lambda: os.write(write_end, b"abc")) == [
+        b"abc",
+        3,
+    ]
+    room = bytearray(4)
+    assert together(
+        lambda: os.readv(read_end, [room]), lambda: os.writev(write_end, [b"de", b"f"])
+    ) == [3, 3]
+    assert room == b"def\0"
+    assert together(lambda: os.read(read_end, 9), lambda: os.close(write_end)) == [b"", None]
+    assert os.get_blocking(read_end)
+
+
+@isolated
+def test_a_write_that_is_larger_than_a_pipe_lets_the_reader_run() -> None:
+    read_end, write_end = os.pipe()
+    patch()
+    data = os.urandom(MEBIBYTE)
+
+    written, read = together(
+        lambda: os.write(write_end, data), lambda: read_all(read_end, MEBIBYTE)
+    )
+
+    assert written == MEBIBYTE
+    assert read == data
+    assert os.get_blocking(write_end)
+
+
+@isolated
+def test_a_small_write_into_a_full_pipe_waits() -> None:
+    read_end, write_end = os.pipe()
+    patch()
+    os.set_blocking(write_end, False)
+    full = os.write(write_end, bytes(MEBIBYTE))
+    os.set_blocking(write_end, True)
+
+    written, read = together(
+        lambda: os.write(write_end, b"end"), lambda: read_all(read_end, full + 3)
+    )
+
+    assert written == 3
+    assert read == bytes(full) + b"end"
+
+
+@isolated
+def test_readers_of_one_pipe_are_served_in_order() -> None:
+    read_end, write_end = os.pipe()
+    patch()
+    reads = [lambda: os.read(read_end, 1)] * 3
+
+    assert together(*reads, lambda: os.write(write_end, b"abc")) == [b"a", b"b", b"c", 3]
+
+
+@isolated
+def test_close_ends_the_waits_for_a_descriptor() -> None:
+    read_end, _ = os.pipe()
+    patch()
+
+    first, second, _ = together(
+        lambda: outcome(os.read, read_end, 1),
+        lambda: outcome(os.read, read_end, 1),
+        lambda: os.close(fd=read_end),
+    )
+
+    assert first == second
+    assert first[0] is OSError
+    assert str(errno.EBADF) in str(first[1])
+
+
+@isolated
+def test_a_write_whose_reader_goes_away_fails() -> None:
+    patch()
+    for size in (3, MEBIBYTE):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        (failed,) = together(lambda fd=write_end, n=size: outcome(os.write, fd, bytes(n)))
+        assert failed[0] is BrokenPipeError
+
+
+@isolated
+def test_errors_and_descriptors_that_do_not_block_are_the_originals() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    waiting_read_end, _ = os.pipe()
+
+    def outcomes() -> list[Any]:
+        file = os.open(__file__, os.O_RDONLY)
+        try:
+            return [
+                outcome(os.read, read_end, 1),
+                outcome(os.read, file, 3),
+                outcome(os.read, -1, 1),
+                outcome(os.read, 1 << 20, 1),
+                outcome(os.read, 1 << 70, 1),
+                outcome(os.read, "0", 1),
+                outcome(os.read, read_end, -1),
+                outcome(os.read, read_end),
+                outcome(os.write, 1 << 20, b"x"),
+                outcome(os.write, file, b"x"),
+                outcome(os.write, file, bytes(MEBIBYTE)),
+                outcome(os.write, write_end, "text"),
+                outcome(os.write, read_end, b"x"),
+                outcome(os.write, waiting_read_end, b"x"),
+                outcome(os.write, waiting_read_end, bytes(MEBIBYTE)),
+                outcome(os.writev, waiting_read_end, [b"x"]),
+                outcome(os.read, write_end, 1),
+                outcome(os.write, read_end, bytes(MEBIBYTE)),
+                outcome(os.readv, read_end, [bytearray(1)]),
+                outcome(os.writev, 1 << 20, [b"x"]),
+                outcome(os.close, -1),
+                outcome(os.close, 1 << 20),
+                outcome(os.close, "0"),
+                outcome(os.close),
+            ]
+        finally:
+            os.close(file)
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
