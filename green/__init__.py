@@ -2,11 +2,18 @@
 
 from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
 from green._version import __version__
+from green.async_result import AsyncResult
+from green.event import Event
 from green.patch import monkey_patch, patch_report
+from green.semaphore import BoundedSemaphore, Semaphore
 
 __all__ = [
+    "AsyncResult",
+    "BoundedSemaphore",
+    "Event",
     "Green",
     "GreenExit",
+    "Semaphore",
     "Timeout",
     "__version__",
     "getcurrent",

@@ -58,6 +58,24 @@ class Timeout(BaseException):
         /,
     ) -> bool: ...
 
+@disjoint_base
+class Semaphore:
+    """Counts what may be taken; greens and native threads wait in one queue."""
+
+    def __new__(cls, value: int = 1, *, bounded: bool = False) -> Self: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take one, in turn; False when none came in `timeout` seconds. May switch."""
+
+    def release(self, n: int = 1) -> None:
+        """Give `n` to those who have waited longest. Never switches. ValueError: too many."""
+
+    def __enter__(self) -> Literal[True]: ...
+    def __exit__(self, *args: object) -> None: ...
+
 def spawn(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Green:
     """Start function(*args, **kwargs) in a green thread of its own."""
 

@@ -44,11 +44,14 @@ OWNERS = {
 }
 # Parts of the package, and which of the others they may import.
 PACKAGE: dict[str, set[str]] = {
-    "__init__": {"_core", "_version", "patch"},
+    "__init__": {"_core", "_version", "async_result", "event", "patch", "semaphore"},
     "_by_name": {"_core", "__init__"},
     "patch": {"_core", "_by_name", "__init__"},
     "__main__": {"cli"},
     "_version": set(),
+    "async_result": {"_core", "event"},
+    "event": {"_core"},
+    "semaphore": {"_core"},
     "cli": {"_core", "_version", "__init__"},
 }
 # Where versions of CPython differ: a green's state, and the private structs that hooks look into.

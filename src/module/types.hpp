@@ -9,6 +9,7 @@ namespace greenwsgi::module {
 // Each returns 0, or -1 with a Python error set.
 int add_green_type(PyObject* module);
 int add_timeout_type(PyObject* module);
+int add_semaphore_type(PyObject* module);
 int add_functions(PyObject* module);
 
 /// A time in seconds, as Python says it. False: a Python error is set.

@@ -1,0 +1,52 @@
+"""AsyncResult: a value or an exception that one will set and others wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from green._core import Semaphore, Timeout
+from green.event import Event
+
+
+class AsyncResult:
+    """What one green or thread will know later. It is set once."""
+
+    def __init__(self) -> None:
+        self._done = Event()
+        self._to_be_set = Semaphore(1)  # Taken by whoever sets it.
+        self._value: Any = None
+        self._exception: BaseException | None = None
+
+    def ready(self) -> bool:
+        """Has it been set? Never switches."""
+        return self._done.is_set()
+
+    def set(self, value: Any = None) -> None:
+        """Give all who wait, and will, `value`. RuntimeError when it was set. Never switches."""
+        self._claim()
+        self._value = value
+        self._done.set()
+
+    def set_exception(self, exception: BaseException) -> None:
+        """Raise `exception` in all who wait, and will. RuntimeError as set(). Never switches."""
+        if not isinstance(exception, BaseException):
+            raise TypeError(f"set_exception: {exception!r} is not an exception")
+        self._claim()
+        self._exception = exception
+        self._done.set()
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The value, or raises the exception; Timeout when it is not set in `timeout` seconds.
+
+        Switches, unless it is set already. ValueError: the timeout is negative.
+        """
+        if not self._done.wait(timeout):
+            assert timeout is not None
+            raise Timeout.unstarted(timeout)
+        if self._exception is not None:
+            raise self._exception
+        return self._value
+
+    def _claim(self) -> None:
+        if not self._to_be_set.acquire(blocking=False):
+            raise RuntimeError("the result has been set already")
