@@ -19,12 +19,11 @@ namespace greenwsgi::patch {
 
 namespace {
 
-// The descriptor that is the call's first argument; -1, without an error: the original's affair.
+// The descriptor of a call (fd, what) that may have to wait; -1: the original's affair.
 int descriptor_in(const Call& call) {
-  if (call.count() < 1 || call.keywords() != nullptr || !PyLong_Check(call.item(0))) return -1;
-  int overflow = 0;
-  const long fd = PyLong_AsLongAndOverflow(call.item(0), &overflow);
-  return overflow == 0 && fd >= 0 && fd <= INT_MAX ? static_cast<int>(fd) : -1;
+  int fd = -1;
+  const bool may_wait = py::can_park() && call.count() == 2 && call.keywords() == nullptr;
+  return may_wait && as_int(call.item(0), &fd) && fd >= 0 ? fd : -1;
 }
 
 bool is_nonblocking(int fd) {
@@ -61,14 +60,40 @@ PyObject* when_ready(const Call& call, int fd, Direction direction) {
   return spend_turn() ? call.pass_on() : nullptr;
 }
 
-PyObject* hook_reading(Call& call) {
-  const int fd = py::can_park() ? descriptor_in(call) : -1;
-  return fd < 0 ? call.pass_on() : when_ready(call, fd, Direction::reading);
+// What asks for no bytes, or for none that can be had, does not wait for any.
+
+PyObject* hook_read(Call& call) {
+  const int fd = descriptor_in(call);
+  Py_ssize_t size = 0;
+  if (fd < 0 || !as_size(call.item(1), &size) || size <= 0) return call.pass_on();
+  return when_ready(call, fd, Direction::reading);
+}
+
+// Do these buffers hold any byte? False also for what are no such buffers, without an error.
+bool have_room(PyObject* buffers, int flags) {
+  const py::Ref items = py::Ref::steal(PySequence_Fast(buffers, ""));
+  Py_ssize_t bytes = 0;
+  for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items.get()); i++) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items.get(), i), &view, flags) != 0) break;
+    bytes += view.len;
+    PyBuffer_Release(&view);
+  }
+  if (PyErr_Occurred() == nullptr) return bytes > 0;
+  PyErr_Clear();
+  return false;
+}
+
+PyObject* hook_readv(Call& call) {
+  const int fd = descriptor_in(call);
+  if (fd < 0 || !have_room(call.item(1), PyBUF_WRITABLE)) return call.pass_on();
+  return when_ready(call, fd, Direction::reading);
 }
 
 PyObject* hook_writev(Call& call) {
-  const int fd = py::can_park() ? descriptor_in(call) : -1;
-  return fd < 0 ? call.pass_on() : when_ready(call, fd, Direction::writing);
+  const int fd = descriptor_in(call);
+  if (fd < 0 || !have_room(call.item(1), PyBUF_SIMPLE)) return call.pass_on();
+  return when_ready(call, fd, Direction::writing);
 }
 
 // --- Large writes
@@ -98,19 +123,18 @@ PyObject* write_everything(int fd, io::ConstBytes from) {
 }
 
 PyObject* hook_write(Call& call) {
-  const int fd = py::can_park() ? descriptor_in(call) : -1;
+  const int fd = descriptor_in(call);
   Py_buffer data;
-  if (fd < 0 || call.count() != 2) return call.pass_on();
+  if (fd < 0) return call.pass_on();
   if (PyObject_GetBuffer(call.item(1), &data, PyBUF_SIMPLE) != 0) {
     PyErr_Clear();
     return call.pass_on();
   }
-  const bool at_once = data.len <= PIPE_BUF;
   PyObject* result;
-  if (at_once) {
-    result = when_ready(call, fd, Direction::writing);
-  } else if (is_regular(fd) || is_nonblocking(fd)) {
+  if (data.len == 0 || (data.len > PIPE_BUF && (is_regular(fd) || is_nonblocking(fd)))) {
     result = call.pass_on();
+  } else if (data.len <= PIPE_BUF) {
+    result = when_ready(call, fd, Direction::writing);
   } else {
     result = write_everything(
         fd, {static_cast<const std::byte*>(data.buf), static_cast<std::size_t>(data.len)});
@@ -123,22 +147,16 @@ PyObject* hook_write(Call& call) {
 
 PyObject* hook_close(Call& call) {
   PyObject* given[1] = {};
-  if (!call.arrange({"fd"}, given) || given[0] == nullptr || !PyLong_Check(given[0])) {
-    return call.pass_on();
-  }
-  int overflow = 0;
-  const long fd = PyLong_AsLongAndOverflow(given[0], &overflow);
-  if (overflow != 0 || fd < 0 || fd > INT_MAX || !has_waiters(static_cast<int>(fd))) {
-    return call.pass_on();
-  }
-  return wake_waiters_before_close(static_cast<int>(fd)) ? call.pass_on() : nullptr;
+  int fd = -1;
+  const bool waited_for = call.arrange({"fd"}, given) && given[0] != nullptr &&
+                          as_int(given[0], &fd) && fd >= 0 && has_waiters(fd);
+  if (waited_for && !wake_waiters_before_close(fd)) return nullptr;
+  return call.pass_on();
 }
 
 constexpr Target targets[] = {
-    target<hook_reading, 0>("posix", nullptr, "read"),
-    target<hook_reading, 1>("posix", nullptr, "readv"),
-    target<hook_write>("posix", nullptr, "write"),
-    target<hook_writev>("posix", nullptr, "writev"),
+    target<hook_read>("posix", nullptr, "read"),   target<hook_readv>("posix", nullptr, "readv"),
+    target<hook_write>("posix", nullptr, "write"), target<hook_writev>("posix", nullptr, "writev"),
     target<hook_close>("posix", nullptr, "close"),
 };
 

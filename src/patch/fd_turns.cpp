@@ -1,5 +1,7 @@
 #include "src/patch/fd_turns.hpp"
 
+#include <pthread.h>
+
 #include <array>
 #include <cerrno>
 #include <condition_variable>
@@ -22,6 +24,16 @@ std::array<Page*, kPages> pages{};
 std::mutex native_mutex;
 std::condition_variable native_left;
 unsigned native_closers = 0;
+
+// The child of a fork has none of those who wait, nor who holds the mutex.
+void forget_turns() {
+  for (Page* page : pages) {
+    if (page != nullptr) *page = Page();
+  }
+  new (&native_mutex) std::mutex;
+  new (&native_left) std::condition_variable;
+  native_closers = 0;
+}
 
 FdTurns* existing(int fd) {
   const std::size_t page = static_cast<std::size_t>(fd) / kPageEntries;
@@ -80,6 +92,8 @@ void wait_natively(const FdTurns& turns) {
 
 FdTurns* fd_turns(int fd) {
   if (FdTurns* turns = existing(fd)) return turns;
+  static const int registered = pthread_atfork(nullptr, nullptr, forget_turns);
+  (void)registered;
   const std::size_t page = static_cast<std::size_t>(fd) / kPageEntries;
   if (page < kPages) pages[page] = new (std::nothrow) Page();
   FdTurns* turns = existing(fd);
@@ -108,7 +122,7 @@ bool Turn::wait(Instant deadline) {
   }
   for (bool front = false;; front = true) {
     side_.queued += 1;
-    const py::Woken why = py::park_on(&side_, deadline, front, "a turn at the socket");
+    const py::Woken why = py::park_on(&side_, deadline, front, "a turn at the descriptor");
     side_.queued -= 1;
     const bool raised = py::raise_if_interrupted();
     if (!raised && !was_closed() && side_.owner == nullptr) {
@@ -156,7 +170,7 @@ bool wake_waiters_before_close(int fd) {
     wait_natively(turns);
   } else {
     while (!turns.idle() && !raised) {
-      py::park_on(&turns.closing, kNever, false, "others to leave the socket");
+      py::park_on(&turns.closing, kNever, false, "others to leave the descriptor");
       raised = py::raise_if_interrupted();
     }
   }

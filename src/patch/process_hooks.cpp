@@ -30,15 +30,6 @@ struct Children {
   int options;  // Of WEXITED, WSTOPPED, WCONTINUED.
 };
 
-// False, without an error, when it is no int: the original's affair.
-bool as_int(PyObject* number, int* value) {
-  if (!PyLong_Check(number)) return false;
-  int overflow = 0;
-  const long wide = PyLong_AsLongAndOverflow(number, &overflow);
-  *value = static_cast<int>(wide);
-  return overflow == 0 && wide >= INT_MIN && wide <= INT_MAX;
-}
-
 // --- Waiting
 
 bool await_readable(int fd) {

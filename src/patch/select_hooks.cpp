@@ -193,10 +193,8 @@ bool is_poll_timeout(PyObject* timeout) {
     const double value = PyFloat_AS_DOUBLE(timeout);
     return value >= INT_MIN && value <= INT_MAX;  // Not NaN.
   }
-  if (!PyLong_Check(timeout)) return false;
-  int overflow = 0;
-  const long value = PyLong_AsLongAndOverflow(timeout, &overflow);
-  return overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+  int value = 0;
+  return as_int(timeout, &value);
 }
 
 // The set of descriptors is hidden in the object, so the original waits for it, on a native thread.

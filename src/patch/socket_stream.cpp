@@ -29,15 +29,7 @@ class Buffer {
   Py_buffer view_{};
 };
 
-// As "i" and "n" of PyArg_Parse take them, or false without an error.
-bool as_size(PyObject* number, Py_ssize_t* size) {
-  if (!PyIndex_Check(number)) return false;
-  *size = PyNumber_AsSsize_t(number, PyExc_OverflowError);
-  if (*size != -1 || PyErr_Occurred() == nullptr) return true;
-  PyErr_Clear();
-  return false;
-}
-
+// As "i" of PyArg_Parse takes it, or false without an error.
 bool as_flags(PyObject* number, int* flags) {
   Py_ssize_t value = 0;
   if (number == nullptr) return true;

@@ -1,6 +1,7 @@
 #include "src/patch/waiting.hpp"
 
 #include <cerrno>
+#include <climits>
 #include <cmath>
 
 namespace greenwsgi::patch {
@@ -33,6 +34,22 @@ bool plain_seconds(PyObject* seconds, Duration* length) {
   if (!(value >= 0.0) || value > kMostSeconds) return false;  // NaN fails the first.
   *length = std::chrono::nanoseconds(static_cast<std::int64_t>(std::ceil(value * 1e9)));
   return true;
+}
+
+bool as_int(PyObject* number, int* value) {
+  if (!PyLong_Check(number)) return false;
+  int overflow = 0;
+  const long wide = PyLong_AsLongAndOverflow(number, &overflow);
+  *value = static_cast<int>(wide);
+  return overflow == 0 && wide >= INT_MIN && wide <= INT_MAX;
+}
+
+bool as_size(PyObject* number, Py_ssize_t* size) {
+  if (!PyIndex_Check(number)) return false;
+  *size = PyNumber_AsSsize_t(number, PyExc_OverflowError);
+  if (*size != -1 || PyErr_Occurred() == nullptr) return true;
+  PyErr_Clear();
+  return false;
 }
 
 Instant deadline_after(Duration length) {

@@ -12,6 +12,13 @@ namespace greenwsgi::patch {
 /// Rounded up to nanoseconds, as CPython rounds time-outs.
 bool plain_seconds(PyObject* seconds, Duration* length);
 
+/// The value of an int object that fits an int. False for all else, without an error: the original
+/// says what is wrong.
+bool as_int(PyObject* number, int* value);
+
+/// A size as "n" of PyArg_Parse takes it; false otherwise, likewise.
+bool as_size(PyObject* number, Py_ssize_t* size);
+
 /// `length` from now, on the clock of the calling thread's hub.
 Instant deadline_after(Duration length);
 

@@ -93,6 +93,27 @@ def test_close_ends_the_waits_for_a_descriptor() -> None:
 
 
 @isolated
+def test_a_forked_child_knows_nothing_of_those_who_wait_in_its_parent() -> None:
+    read_end, write_end = os.pipe()
+    patch()
+
+    def fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.close(read_end)
+            again, other = os.pipe()
+            os.write(other, b"x")
+            os._exit(
+                0 if again == read_end and together(lambda: os.read(again, 1)) == [b"x"] else 1
+            )
+        _, status = os.waitpid(pid, 0)
+        os.write(write_end, b"end")
+        return status
+
+    assert together(lambda: os.read(read_end, 9), fork) == [b"end", 0]
+
+
+@isolated
 def test_a_write_whose_reader_goes_away_fails() -> None:
     patch()
     for size in (3, MEBIBYTE):
@@ -107,6 +128,10 @@ def test_errors_and_descriptors_that_do_not_block_are_the_originals() -> None:
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     waiting_read_end, _ = os.pipe()
+    _unread, full_write_end = os.pipe()
+    os.set_blocking(full_write_end, False)
+    os.write(full_write_end, bytes(MEBIBYTE))
+    os.set_blocking(full_write_end, True)
 
     def outcomes() -> list[Any]:
         file = os.open(__file__, os.O_RDONLY)
@@ -129,6 +154,20 @@ def test_errors_and_descriptors_that_do_not_block_are_the_originals() -> None:
                 outcome(os.write, waiting_read_end, bytes(MEBIBYTE)),
                 outcome(os.writev, waiting_read_end, [b"x"]),
                 outcome(os.read, write_end, 1),
+                outcome(os.read, waiting_read_end, 0),
+                outcome(os.read, waiting_read_end, -1),
+                outcome(os.read, waiting_read_end, 1 << 70),
+                outcome(os.read, waiting_read_end, "1"),
+                outcome(os.read, waiting_read_end),
+                outcome(os.readv, waiting_read_end, []),
+                outcome(os.readv, waiting_read_end, [bytearray()]),
+                outcome(os.readv, waiting_read_end, [b"not to be written"]),
+                outcome(os.readv, waiting_read_end, 1),
+                outcome(os.write, full_write_end, b""),
+                outcome(os.write, full_write_end, "text"),
+                outcome(os.write, full_write_end),
+                outcome(os.writev, full_write_end, [b""]),
+                outcome(os.writev, full_write_end, ["text"]),
                 outcome(os.write, read_end, bytes(MEBIBYTE)),
                 outcome(os.readv, read_end, [bytearray(1)]),
                 outcome(os.writev, 1 << 20, [b"x"]),
