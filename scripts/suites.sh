@@ -109,7 +109,7 @@ has_cpython_tests() { "$venv/bin/python" -c 'import test.test_socket' 2>/dev/nul
 # CPython's own tests, which distributions package by themselves.
 suite_cpython() {
   build_package
-  has_cpython_tests || [ "$(cat "$venv/.home")" != /usr ] || install libpython3-testsuite
+  has_cpython_tests || [ "$(cat "$venv/.home")" != /usr ] || install "libpython${version%.*}-testsuite"
   has_cpython_tests || skip "this Python has no test package"
   "$venv/bin/python" -P tests/cpython/run.py --out "$build/cpython-tests"
 }

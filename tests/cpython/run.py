@@ -26,6 +26,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BAR = 0.995
+PLAIN_SECONDS = 300.0  # The longest takes a minute.
 LEAST_SECONDS = 120.0
 
 PATCHED = [
@@ -179,7 +180,7 @@ class Verdict:
 def judge_module(module: str, ways: list[str], out: Path, reuse: bool) -> list[Verdict]:
     plain = read_results(out / f"{module}.plain.jsonl") if reuse else Run()
     if not plain.outcomes:
-        plain = run_module(module, "plain", out, 900.0)
+        plain = run_module(module, "plain", out, PLAIN_SECONDS)
     if not plain.passed():
         print(f"{module:38} not here, or nothing of it passes as it is", flush=True)
         return []
@@ -187,7 +188,7 @@ def judge_module(module: str, ways: list[str], out: Path, reuse: bool) -> list[V
 
 
 def judge(module: str, way: str, plain: Run, out: Path) -> Verdict:
-    timeout = max(LEAST_SECONDS, 3 * plain.seconds)
+    timeout = LEAST_SECONDS if plain.ended else max(LEAST_SECONDS, 3 * plain.seconds)
     verdict = Verdict(module, way, plain, run_module(module, way, out, timeout))
     if verdict.lost() or (verdict.ours.ended and not plain.ended):
         verdict.show("once more")

@@ -18,6 +18,9 @@ from typing import TextIO
 # nothing here.
 RESOURCES = ["network", "cpu", "subprocess"]
 
+# Its peer would be the machine's hypervisor: whether it ends depends on that.
+LEFT_OUT = ("test.test_socket.ThreadedVSOCKSocketStreamTest.",)
+
 
 class Recorder(unittest.TestResult):
     """Writes outcomes as they come. A test with a failed part has failed."""
@@ -72,13 +75,24 @@ class Recorder(unittest.TestResult):
         self._outcome, self._why = "failed", "unexpected success"
 
 
+def without_left_out(suite: unittest.TestSuite) -> unittest.TestSuite:
+    """The suite, its nested ones kept for what their classes set up."""
+    kept = type(suite)()
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            kept.addTest(without_left_out(test))
+        elif not test.id().startswith(LEFT_OUT):
+            kept.addTest(test)
+    return kept
+
+
 def run(module: str, out: TextIO) -> None:
     from test import support
 
     support.use_resources = RESOURCES
     suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{module}")
     recorder = Recorder(out)
-    suite.run(recorder)
+    without_left_out(suite).run(recorder)
     out.write(json.dumps({"count": recorder.testsRun}) + "\n")
 
 
