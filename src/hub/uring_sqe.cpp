@@ -9,6 +9,8 @@ namespace greenwsgi {
 
 namespace {
 
+constexpr unsigned kWriteAtOnce = 1 << 20;
+
 void prepare_recv(io_uring_sqe& sqe, const Op& op) {
   const auto rest = op.buffer.subspan(op.hub_word);
   io_uring_prep_recv(&sqe, op.fd, rest.data(), rest.size(), op.flags);
@@ -45,7 +47,10 @@ void prepare_itself(io_uring_sqe& sqe, const Op& op) {
     case Op::Kind::read:
       return io_uring_prep_read(&sqe, op.fd, op.buffer.data(), bytes, offset);
     case Op::Kind::write:
-      return io_uring_prep_write(&sqe, op.fd, op.buffer.data(), bytes, offset);
+      io_uring_prep_write(&sqe, op.fd, op.buffer.data(), bytes, offset);
+      // Copying it into the page cache here would hold up this thread.
+      if (bytes > kWriteAtOnce) sqe.flags |= IOSQE_ASYNC;
+      return;
     case Op::Kind::poll:
       break;  // Always in its polling stage.
     case Op::Kind::close:

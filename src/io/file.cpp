@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kSendFileStep = 512 * 1024;  // What one look into the page cache covers.
 constexpr std::size_t kReadAheadBytes = 64 * 1024;
+constexpr std::size_t kTransferMost = 0x7ffff000;  // What read(2) moves at most.
 
 Result<std::size_t> await_transfer(
     Op::Kind kind, const char* what, int fd, Bytes buffer, std::int64_t offset, Instant deadline) {
@@ -27,7 +28,7 @@ Result<std::size_t> await_transfer(
     AwaitedOp op;
     op.kind = kind;
     op.fd = fd;
-    op.buffer = buffer;
+    op.buffer = buffer.first(std::min(buffer.size(), kTransferMost));
     op.offset = offset;
     const std::int32_t result = await_done(op, what, deadline);
     if (result >= 0) return static_cast<std::size_t>(result);

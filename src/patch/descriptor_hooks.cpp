@@ -1,17 +1,10 @@
-// os.read, readv, write, writev on what may have to be waited for (pipes, FIFOs, terminals,
-// sockets), and os.close, which ends such waits.
-//
-// A wait for the descriptor, then the original; a write of more than a pipe takes at once goes to
-// io:: piece by piece. Descriptors with O_NONBLOCK and regular files are the originals' affair: the
-// first do not wait, the second are always ready. A writev of more than a pipe takes blocks.
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
+// os.read, pread, write and their kin on descriptors of any kind, and os.close, which ends the
+// waits for one. How the bytes move is descriptor_io's; a writev of more than a pipe takes blocks.
+#include <unistd.h>
 
-#include <climits>
+#include <cerrno>
 
-#include "greenwsgi/io/io.hpp"
-#include "src/patch/fd_turns.hpp"
+#include "src/patch/descriptor_io.hpp"
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
 
@@ -19,59 +12,53 @@ namespace greenwsgi::patch {
 
 namespace {
 
-// The descriptor of a call (fd, what) that may have to wait; -1: the original's affair.
-int descriptor_in(const Call& call) {
+using py::Ref;
+
+constexpr Py_ssize_t kReadMost = 0x7ffff000;  // What read(2) moves at most.
+
+// The descriptor of a call (fd, ...) that may have to wait; -1: the original's affair.
+int descriptor_in(const Call& call, Py_ssize_t arguments) {
   int fd = -1;
-  const bool may_wait = py::can_park() && call.count() == 2 && call.keywords() == nullptr;
+  const bool may_wait = py::can_park() && call.count() == arguments && call.keywords() == nullptr;
   return may_wait && as_int(call.item(0), &fd) && fd >= 0 ? fd : -1;
-}
-
-bool is_nonblocking(int fd) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  return flags < 0 || (flags & O_NONBLOCK) != 0;
-}
-
-// Would the original wait? What is not open in that direction is never ready: it fails at once.
-bool would_block(int fd, short events) {
-  pollfd one{fd, events, 0};
-  if (::poll(&one, 1, 0) != 0) return false;
-  const int flags = ::fcntl(fd, F_GETFL);
-  const int wrong = events == POLLIN ? O_WRONLY : O_RDONLY;
-  return flags >= 0 && (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != wrong;
-}
-
-PyObject* wait_and_pass_on(const Call& call, int fd, Direction direction) {
-  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
-  FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr) return nullptr;
-  Turn turn(*turns, direction);
-  if (!turn.take(kNever)) return nullptr;
-  while (would_block(fd, events)) {
-    const Result<short> ready = io::poll(fd, events, kNever);
-    if (!ready.ok() && turn.failed(ready.error(), kNever)) return nullptr;
-  }
-  return call.pass_on();
-}
-
-// Once it is ready, behind those who wait for it already.
-PyObject* when_ready(const Call& call, int fd, Direction direction) {
-  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
-  if (has_waiters(fd) || would_block(fd, events)) return wait_and_pass_on(call, fd, direction);
-  return spend_turn() ? call.pass_on() : nullptr;
 }
 
 // What asks for no bytes, or for none that can be had, does not wait for any.
 
+PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offset) {
+  Ref data = Ref::steal(PyBytes_FromStringAndSize(nullptr, size));
+  if (!data) return nullptr;
+  const io::Bytes room{reinterpret_cast<std::byte*>(PyBytes_AS_STRING(data.get())),
+                       static_cast<std::size_t>(size)};
+  std::size_t count = 0;
+  const Moved moved = read_bytes(fd, room, offset, &count);
+  if (moved == Moved::failed) return nullptr;
+  if (moved == Moved::none) return call.pass_on();
+  PyObject* read = data.release();
+  if (count < room.size()) _PyBytes_Resize(&read, static_cast<Py_ssize_t>(count));
+  return read;
+}
+
 PyObject* hook_read(Call& call) {
-  const int fd = descriptor_in(call);
+  const int fd = descriptor_in(call, 2);
   Py_ssize_t size = 0;
   if (fd < 0 || !as_size(call.item(1), &size) || size <= 0) return call.pass_on();
-  return when_ready(call, fd, Direction::reading);
+  return read_new(call, fd, std::min(size, kReadMost), -1);
+}
+
+PyObject* hook_pread(Call& call) {
+  const int fd = descriptor_in(call, 3);
+  Py_ssize_t size = 0, offset = 0;
+  if (fd < 0 || !as_size(call.item(1), &size) || !as_size(call.item(2), &offset) || size <= 0 ||
+      offset < 0) {
+    return call.pass_on();
+  }
+  return read_new(call, fd, std::min(size, kReadMost), offset);
 }
 
 // Do these buffers hold any byte? False also for what are no such buffers, without an error.
 bool have_room(PyObject* buffers, int flags) {
-  const py::Ref items = py::Ref::steal(PySequence_Fast(buffers, ""));
+  const Ref items = Ref::steal(PySequence_Fast(buffers, ""));
   Py_ssize_t bytes = 0;
   for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items.get()); i++) {
     Py_buffer view;
@@ -85,62 +72,61 @@ bool have_room(PyObject* buffers, int flags) {
 }
 
 PyObject* hook_readv(Call& call) {
-  const int fd = descriptor_in(call);
+  const int fd = descriptor_in(call, 2);
   if (fd < 0 || !have_room(call.item(1), PyBUF_WRITABLE)) return call.pass_on();
   return when_ready(call, fd, Direction::reading);
 }
 
 PyObject* hook_writev(Call& call) {
-  const int fd = descriptor_in(call);
+  const int fd = descriptor_in(call, 2);
   if (fd < 0 || !have_room(call.item(1), PyBUF_SIMPLE)) return call.pass_on();
   return when_ready(call, fd, Direction::writing);
 }
 
-// --- Large writes
-
-bool is_regular(int fd) {
-  struct stat status;
-  return ::fstat(fd, &status) != 0 || S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
+PyObject* hook_write(Call& call) {
+  const int fd = descriptor_in(call, 2);
+  return fd < 0 ? call.pass_on() : write_bytes(call, fd, call.item(1));
 }
 
-// All of it, as write(2) does where it may block.
-PyObject* write_everything(int fd, io::ConstBytes from) {
+// --- sendfile
+
+// The offset to send from, and whether the file's own position is meant, which then moves. False:
+// the original's affair.
+bool sendfile_offset(PyObject* given, int file_fd, Py_ssize_t* offset, bool* own) {
+  *own = given == Py_None;
+  if (!*own) return as_size(given, offset) && *offset >= 0;
+  *offset = ::lseek(file_fd, 0, SEEK_CUR);
+  return *offset >= 0;
+}
+
+PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py_ssize_t count) {
   FdTurns* turns = fd_turns(fd);
   if (turns == nullptr || !spend_turn()) return nullptr;
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
-  std::size_t total = 0;
-  while (total < from.size()) {
-    const Result<std::size_t> written = io::write(fd, from.subspan(total));
-    if (written.ok()) total += *written;
-    if (written.ok() && *written == 0) break;
-    if (written.ok() || !turn.failed(written.error(), kNever)) continue;
-    if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
-    PyErr_Clear();  // What went is reported; the error comes again with the next call.
-    break;
+  for (;;) {
+    const Result<std::size_t> sent =
+        io::send_file(fd, file_fd, offset, static_cast<std::size_t>(count));
+    if (sent.ok()) return PyLong_FromSize_t(*sent);
+    if (sent.error().code == EINVAL) return call.pass_on();
+    if (turn.failed(sent.error(), kNever)) return nullptr;
   }
-  return PyLong_FromSize_t(total);
 }
 
-PyObject* hook_write(Call& call) {
-  const int fd = descriptor_in(call);
-  Py_buffer data;
-  if (fd < 0) return call.pass_on();
-  if (PyObject_GetBuffer(call.item(1), &data, PyBUF_SIMPLE) != 0) {
-    PyErr_Clear();
+PyObject* hook_sendfile(Call& call) {
+  PyObject* given[4] = {};
+  int fd = -1, file_fd = -1;
+  Py_ssize_t offset = 0, count = 0;
+  bool own = false;
+  if (!py::can_park() || !call.arrange({"out_fd", "in_fd", "offset", "count"}, given) ||
+      given[3] == nullptr || !as_int(given[0], &fd) || !as_int(given[1], &file_fd) || fd < 0 ||
+      !as_size(given[3], &count) || count <= 0 || is_nonblocking(fd) ||
+      !sendfile_offset(given[2], file_fd, &offset, &own)) {
     return call.pass_on();
   }
-  PyObject* result;
-  if (data.len == 0 || (data.len > PIPE_BUF && (is_regular(fd) || is_nonblocking(fd)))) {
-    result = call.pass_on();
-  } else if (data.len <= PIPE_BUF) {
-    result = when_ready(call, fd, Direction::writing);
-  } else {
-    result = write_everything(
-        fd, {static_cast<const std::byte*>(data.buf), static_cast<std::size_t>(data.len)});
-  }
-  PyBuffer_Release(&data);
-  return result;
+  PyObject* sent = send_file(call, fd, file_fd, offset, std::min(count, kReadMost));
+  if (sent != nullptr && own) ::lseek(file_fd, offset + PyLong_AsSsize_t(sent), SEEK_SET);
+  return sent;
 }
 
 // --- The end
@@ -155,9 +141,13 @@ PyObject* hook_close(Call& call) {
 }
 
 constexpr Target targets[] = {
-    target<hook_read>("posix", nullptr, "read"),   target<hook_readv>("posix", nullptr, "readv"),
-    target<hook_write>("posix", nullptr, "write"), target<hook_writev>("posix", nullptr, "writev"),
+    target<hook_read>("posix", nullptr, "read"),
+    target<hook_pread>("posix", nullptr, "pread"),
+    target<hook_readv>("posix", nullptr, "readv"),
+    target<hook_write>("posix", nullptr, "write"),
+    target<hook_writev>("posix", nullptr, "writev"),
     target<hook_close>("posix", nullptr, "close"),
+    target<hook_sendfile>("posix", nullptr, "sendfile"),
 };
 
 }  // namespace

@@ -49,9 +49,12 @@ extern const Group select_group;      // select_hooks.cpp
 extern const Group tls_group;         // tls_hooks.cpp
 extern const Group process_group;     // process_hooks.cpp
 extern const Group descriptor_group;  // descriptor_hooks.cpp
+extern const Group file_group;        // file_hooks.cpp
+extern const Group buffered_group;    // buffered_hooks.cpp
+extern const Group open_group;        // open_hooks.cpp
 
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call
-/// changes nothing.
-std::string install(const Group& group);
+/// changes nothing. Appends the functions that have changed to the list `changed`.
+std::string install(const Group& group, PyObject* changed);
 
 }  // namespace greenwsgi::patch

@@ -19,8 +19,8 @@ std::string full_name(const Target& target) {
   return name + "." + target.name;
 }
 
-/// nullptr without an error when it does not exist.
-PyMethodDef* find(const Target& target) {
+/// Empty without an error when it does not exist.
+Ref find_object(const Target& target) {
   Ref holder = Ref::steal(PyImport_ImportModule(target.module));
   if (holder && target.type != nullptr) {
     holder = Ref::steal(PyObject_GetAttrString(holder.get(), target.type));
@@ -30,8 +30,14 @@ PyMethodDef* find(const Target& target) {
     const Ref made = Ref::steal(PyObject_CallNoArgs(holder.get()));
     holder = made ? Ref::share(reinterpret_cast<PyObject*>(Py_TYPE(made.get()))) : Ref();
   }
-  const Ref found = holder ? Ref::steal(PyObject_GetAttrString(holder.get(), target.name)) : Ref();
+  Ref found = holder ? Ref::steal(PyObject_GetAttrString(holder.get(), target.name)) : Ref();
   PyErr_Clear();
+  return found;
+}
+
+/// nullptr without an error when it does not exist.
+PyMethodDef* find(const Target& target) {
+  const Ref found = find_object(target);
   if (!found) return nullptr;
   // The tables are static: they outlive the references.
   if (PyCFunction_Check(found.get())) {
@@ -75,7 +81,7 @@ bool is_refused_by_environment(const Group& group) {
 
 }  // namespace
 
-std::string install(const Group& group) {
+std::string install(const Group& group, PyObject* changed) {
   if (is_refused_by_environment(group)) return "refused by GREENWSGI_PATCH_REFUSE";
   for (const Target& target : group.targets) {
     Shape shape{};
@@ -93,6 +99,11 @@ std::string install(const Group& group) {
     if (*target.original != nullptr) continue;  // Ours already, perhaps below another patcher's.
     *target.original = method->ml_meth;
     method->ml_meth = target.entry(shape);
+    const Ref function = find_object(target);
+    if (PyCFunction_Check(function.get()) && PyList_Append(changed, function.get()) < 0) {
+      PyErr_Clear();
+      return "no memory";
+    }
   }
   return "";
 }

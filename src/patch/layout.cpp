@@ -1,5 +1,10 @@
 #include "src/patch/layout.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <vector>
+
 namespace greenwsgi::patch::layout {
 
 namespace {
@@ -51,9 +56,66 @@ const char* probe_rlock(PyObject* lock) {
   return nullptr;
 }
 
+// --- Files
+
+Ref open_file(const Ref& type, int fd, const char* mode) {
+  return Ref::steal(PyObject_CallFunction(type.get(), "isi", fd, mode, 0));
+}
+
+const char* probe_file(PyObject* file, int fd, bool readable) {
+  const FileHead& head = file_head(file);
+  if (head.fd != fd) return "the descriptor of a file is not where it was expected";
+  if (head.readable == head.writable || (head.readable != 0) != readable)
+    return "the mode of a file is not where it was expected";
+  if (head.created != 0 || head.appending != 0 || head.close_fd != 0)
+    return "the flags of a file are not where they were expected";
+  const Ref closed = Ref::steal(PyObject_CallMethod(file, "close", nullptr));
+  return closed && head.fd == -1 ? nullptr : "a closed file has a descriptor";
+}
+
+// A raw file that looks, while a buffer reads from it, for this thread's identity in the buffer.
+PyObject* buffered_probed = nullptr;
+std::vector<std::size_t> places_of_ident;
+
+std::vector<std::size_t> find_ident(PyObject* object) {
+  const unsigned long self = PyThread_get_thread_ident();
+  const auto size = static_cast<std::size_t>(Py_TYPE(object)->tp_basicsize);
+  std::vector<std::size_t> places;
+  for (std::size_t at = sizeof(PyObject); at + sizeof(long) <= size; at += sizeof(long)) {
+    if (*reinterpret_cast<unsigned long*>(reinterpret_cast<char*>(object) + at) == self)
+      places.push_back(at);
+  }
+  return places;
+}
+
+PyObject* probe_readinto(PyObject*, PyObject*) {
+  places_of_ident = find_ident(buffered_probed);
+  return PyLong_FromLong(0);
+}
+
+PyObject* probe_true(PyObject*, PyObject*) {
+  Py_RETURN_TRUE;
+}
+
+PyMethodDef probe_methods[] = {{"readinto", probe_readinto, METH_O, nullptr},
+                               {"readable", probe_true, METH_NOARGS, nullptr},
+                               {nullptr, nullptr, 0, nullptr}};
+PyType_Slot probe_slots[] = {{Py_tp_methods, probe_methods}, {0, nullptr}};
+PyType_Spec probe_spec = {"green._core.Probe", 0, 0, Py_TPFLAGS_DEFAULT, probe_slots};
+
+const char* probe_buffered(PyObject* buffered) {
+  buffered_probed = buffered;
+  places_of_ident.clear();
+  const Ref read = Ref::steal(PyObject_CallMethod(buffered, "read", "i", 1));
+  if (!read || places_of_ident.size() != 1) return "the owner of a buffered file was not found";
+  buffered_owner_offset = places_of_ident[0];
+  return buffered_owner(buffered) == 0 ? nullptr : "a free buffered file has an owner";
+}
+
 }  // namespace
 
 std::size_t rlock_owner_offset = 0;
+std::size_t buffered_owner_offset = 0;
 
 const char* check_socket() {
   const Ref type = attribute_of_module("_socket", "socket");
@@ -74,6 +136,37 @@ const char* check_rlock() {
   const Ref lock = type ? Ref::steal(PyObject_CallNoArgs(type.get())) : Ref();
   const Ref taken = lock ? Ref::steal(PyObject_CallMethod(lock.get(), "acquire", nullptr)) : Ref();
   const char* wrong = taken ? probe_rlock(lock.get()) : "no RLock could be made";
+  PyErr_Clear();
+  return wrong;
+}
+
+const char* check_file() {
+  const Ref type = attribute_of_module("_io", "FileIO");
+  int ends[2];
+  if (!type || ::pipe2(ends, O_CLOEXEC) != 0) return "no file could be made";
+  const char* wrong = "no file could be made";
+  const auto size = reinterpret_cast<PyTypeObject*>(type.get())->tp_basicsize;
+  for (const bool readable : {true, false}) {
+    const int fd = ends[readable ? 0 : 1];
+    const Ref file = open_file(type, fd, readable ? "rb" : "wb");
+    if (!file) break;
+    wrong = size < static_cast<Py_ssize_t>(sizeof(FileHead)) ? "the file object is too small"
+                                                             : probe_file(file.get(), fd, readable);
+    if (wrong != nullptr) break;
+  }
+  ::close(ends[0]);
+  ::close(ends[1]);
+  PyErr_Clear();
+  return wrong;
+}
+
+const char* check_buffered() {
+  const Ref type = attribute_of_module("_io", "BufferedReader");
+  const Ref base = attribute_of_module("_io", "_RawIOBase");
+  const Ref probe = base ? Ref::steal(PyType_FromSpecWithBases(&probe_spec, base.get())) : Ref();
+  const Ref raw = probe ? Ref::steal(PyObject_CallNoArgs(probe.get())) : Ref();
+  const Ref buffered = raw && type ? Ref::steal(PyObject_CallOneArg(type.get(), raw.get())) : Ref();
+  const char* wrong = buffered ? probe_buffered(buffered.get()) : "no buffered file could be made";
   PyErr_Clear();
   return wrong;
 }

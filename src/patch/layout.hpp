@@ -25,6 +25,28 @@ inline SocketHead& socket_head(PyObject* socket) {
   return *reinterpret_cast<SocketHead*>(socket);
 }
 
+/// The head of fileio, the same from 3.11 to 3.14.
+struct FileHead {
+  PyObject_HEAD int fd;  // -1: closed.
+  unsigned created : 1;
+  unsigned readable : 1;
+  unsigned writable : 1;
+  unsigned appending : 1;
+  int seekable : 2;  // Negative: not known yet.
+  unsigned close_fd : 1;
+};
+
+inline const FileHead& file_head(PyObject* file) {
+  return *reinterpret_cast<const FileHead*>(file);
+}
+
+/// The word of an io.Buffered* that holds the OS thread which holds its lock; 0: nobody.
+extern std::size_t buffered_owner_offset;
+inline unsigned long buffered_owner(PyObject* buffered) {
+  return *reinterpret_cast<volatile unsigned long*>(reinterpret_cast<char*>(buffered) +
+                                                    buffered_owner_offset);
+}
+
 /// The word of an RLock that holds its owner's identity, 0 when it is free.
 extern std::size_t rlock_owner_offset;
 inline unsigned long& rlock_owner(PyObject* lock) {
@@ -38,5 +60,7 @@ bool is_released_by_thread_end(PyObject* lock);
 // Each returns nullptr when all is as believed, else why not (a literal); no Python error is left.
 const char* check_socket();
 const char* check_rlock();
+const char* check_file();
+const char* check_buffered();
 
 }  // namespace greenwsgi::patch::layout

@@ -5,6 +5,7 @@
 #include "greenwsgi/io/io.hpp"
 #include "src/patch/hooks.hpp"
 #include "src/patch/native_call.hpp"
+#include "src/patch/rehash.hpp"
 #include "src/patch/waiting.hpp"
 
 namespace greenwsgi::patch {
@@ -13,17 +14,19 @@ namespace {
 
 using py::Ref;
 
-const Group* const groups[] = {&sleep_group, &lock_group,    &rlock_group,     &thread_group,
-                               &queue_group, &socket_group,  &names_group,     &select_group,
-                               &tls_group,   &process_group, &descriptor_group};
+const Group* const groups[] = {&sleep_group, &lock_group,      &rlock_group, &thread_group,
+                               &queue_group, &socket_group,    &names_group, &select_group,
+                               &tls_group,   &process_group,   &file_group,  &buffered_group,
+                               &open_group,  &descriptor_group};
 
 /// {group: "in place", or how it fell back and why}; empty before patch_all().
 PyObject* report = nullptr;
 
 // Installs the group, or has `python_side` (green.patch) replace its names instead. What was done
-// and why, as a text; "in place" when all is well. Empty: a Python error is set.
-Ref install_or_fall_back(PyObject* python_side, const Group& group) {
-  const std::string why = install(group);
+// and why, as a text; "in place" when all is well. Empty: a Python error is set. Functions whose
+// ml_meth was overwritten go to the list `changed`.
+Ref install_or_fall_back(PyObject* python_side, const Group& group, PyObject* changed) {
+  const std::string why = install(group, changed);
   if (why.empty()) return Ref::steal(PyUnicode_FromString("in place"));
   return Ref::steal(PyObject_CallMethod(python_side, "fall_back", "ss", group.name, why.c_str()));
 }
@@ -35,16 +38,18 @@ PyObject* patch_all(PyObject*, PyObject*) {
   }
   const Ref python_side = Ref::steal(PyImport_ImportModule("green.patch"));
   Ref messages = Ref::steal(PyList_New(0));
-  if (!python_side || !messages) return nullptr;
+  const Ref changed = Ref::steal(PyList_New(0));
+  if (!python_side || !messages || !changed) return nullptr;
   const bool first = PyDict_GET_SIZE(report) == 0;
   for (const Group* group : groups) {
     if (PyDict_GetItemString(report, group->name) != nullptr) continue;
-    const Ref text = install_or_fall_back(python_side.get(), *group);
+    const Ref text = install_or_fall_back(python_side.get(), *group, changed.get());
     if (!text || PyDict_SetItemString(report, group->name, text.get()) < 0) return nullptr;
     if (PyUnicode_CompareWithASCIIString(text.get(), "in place") == 0) continue;
     const Ref message = Ref::steal(PyUnicode_FromFormat("%s: %U", group->name, text.get()));
     if (!message || PyList_Append(messages.get(), message.get()) < 0) return nullptr;
   }
+  if (!rehash_containers_of(changed.get())) return nullptr;
   if (first && !Ref::steal(PyObject_CallMethod(python_side.get(), "complete", nullptr))) {
     return nullptr;
   }

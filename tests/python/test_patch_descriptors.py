@@ -183,3 +183,17 @@ def test_errors_and_descriptors_that_do_not_block_are_the_originals() -> None:
     patch()
 
     assert_same(*together(outcomes), before)
+
+
+@isolated
+def test_sets_and_dicts_of_functions_still_find_them() -> None:
+    import time
+
+    functions = {os.read, os.write, len}
+    places = {time.sleep: 1, len: 2, os.open: 3}
+    patch()
+
+    assert os.open in os.supports_dir_fd
+    assert all(function in functions for function in (os.read, os.write, len))
+    assert [places[function] for function in (time.sleep, len, os.open)] == [1, 2, 3]
+    assert list(places) == [time.sleep, len, os.open]

@@ -196,3 +196,18 @@ def test_monkey_patch_warns_of_each_group() -> None:
 
     assert [str(one.message).split(":")[0] for one in caught] == ["sleep", "select"]
     assert patch_report()["socket"] == "in place"
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="file")
+def test_files() -> None:
+    assert refused("file").startswith("not patched")
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="buffered")
+def test_buffered_files() -> None:
+    assert refused("buffered").startswith("not patched")
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="open")
+def test_opening_files() -> None:
+    assert refused("open").startswith("not patched")

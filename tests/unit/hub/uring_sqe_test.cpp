@@ -61,6 +61,17 @@ TEST_CASE("submission: no send raises a signal, and the caller's flags stay") {
   }
 }
 
+TEST_CASE("submission: a large write is a kernel thread's from the start") {
+  std::vector<std::byte> data((1 << 20) + 1);
+  TestOp op(Op::Kind::write, 3);
+
+  op.buffer = std::span(data).first(1 << 20);
+  CHECK((prepared(op).flags & IOSQE_ASYNC) == 0);
+
+  op.buffer = data;
+  CHECK((prepared(op).flags & IOSQE_ASYNC) != 0);
+}
+
 TEST_CASE("submission: a multishot receive takes the hub's buffers") {
   const io_uring_sqe sqe = prepared(TestOp(Op::Kind::recv_multishot, 3));
 

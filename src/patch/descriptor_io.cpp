@@ -1,0 +1,199 @@
+#include "src/patch/descriptor_io.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+constexpr std::size_t kReadAtOnce = 1 << 20;  // Up to a millisecond, into fresh memory.
+// Up to here a regular file is written at once: that copies into the page cache, which is quicker
+// than asking another thread to.
+constexpr std::size_t kWriteAtOnce = 64 << 10;
+
+// --- What the descriptor is
+
+bool is_disk_file(int fd) {
+  struct stat status;
+  return ::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+// Files that no disk is behind; their file systems know no RWF_NOWAIT and do not need it.
+bool is_in_memory(int fd) {
+  struct statfs facts;
+  if (::fstatfs(fd, &facts) != 0) return false;
+  switch (static_cast<unsigned long>(facts.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_ready(int fd, short events) {
+  pollfd one{fd, events, 0};
+  return ::poll(&one, 1, 0) != 0;
+}
+
+// Would the original wait? What is not open in that direction is never ready: it fails at once.
+bool would_block(int fd, short events) {
+  if (is_ready(fd, events)) return false;
+  const int flags = ::fcntl(fd, F_GETFL);
+  const int wrong = events == POLLIN ? O_WRONLY : O_RDONLY;
+  return flags >= 0 && (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != wrong;
+}
+
+// --- Reading
+
+// -1 and EAGAIN where it would wait, EOPNOTSUPP where the kernel cannot tell.
+ssize_t read_at_once(int fd, io::Bytes into, std::int64_t offset) {
+  const iovec part{into.data(), std::min(into.size(), kReadAtOnce)};
+  const ssize_t count = ::preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+  if (count < 0 && errno == ENOSYS) errno = EOPNOTSUPP;
+  return count;
+}
+
+// From a regular file, behind the `*count` bytes that have come already.
+Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+  while (*count < into.size()) {
+    const io::Bytes rest = into.subspan(*count);
+    const io::Bytes piece = rest.first(std::min(rest.size(), kReadAtOnce));
+    const std::int64_t at = offset < 0 ? -1 : offset + static_cast<std::int64_t>(*count);
+    const Result<std::size_t> got = io::read(fd, piece, at);
+    if (got.ok() && *got == 0) break;
+    if (got.ok()) {
+      *count += *got;
+      if (!yield_turn()) return Moved::failed;
+      continue;
+    }
+    if (got.error().code == ECANCELED) {
+      if (py::raise_if_interrupted()) return Moved::failed;
+    } else if (*count == 0) {
+      return Moved::none;
+    } else {
+      break;
+    }
+  }
+  return Moved::some;
+}
+
+// From what has to be waited for.
+Moved read_in_turn(int fd, io::Bytes into, std::size_t* count) {
+  if (is_nonblocking(fd)) return Moved::none;
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr) return Moved::failed;
+  Turn turn(*turns, Direction::reading);
+  if (!turn.take(kNever)) return Moved::failed;
+  for (;;) {
+    ssize_t got = read_at_once(fd, into, -1);
+    if (got < 0 && errno == EOPNOTSUPP && is_ready(fd, POLLIN))
+      got = ::read(fd, into.data(), into.size());
+    if (got >= 0) {
+      *count = static_cast<std::size_t>(got);
+      return Moved::some;
+    }
+    if (errno != EAGAIN && errno != EOPNOTSUPP) return Moved::none;
+    const Result<short> ready = io::poll(fd, POLLIN, kNever);
+    if (!ready.ok() && turn.failed(ready.error(), kNever)) return Moved::failed;
+  }
+}
+
+// --- Writing
+
+PyObject* wait_and_pass_on(const Call& call, int fd, Direction direction) {
+  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr) return nullptr;
+  Turn turn(*turns, direction);
+  if (!turn.take(kNever)) return nullptr;
+  while (would_block(fd, events)) {
+    const Result<short> ready = io::poll(fd, events, kNever);
+    if (!ready.ok() && turn.failed(ready.error(), kNever)) return nullptr;
+  }
+  return call.pass_on();
+}
+
+PyObject* write_everything(int fd, io::ConstBytes from) {
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn()) return nullptr;
+  Turn turn(*turns, Direction::writing);
+  if (!turn.take(kNever)) return nullptr;
+  std::size_t total = 0;
+  while (total < from.size()) {
+    const Result<std::size_t> written = io::write(fd, from.subspan(total));
+    if (written.ok()) total += *written;
+    if (written.ok() && *written == 0) break;
+    if (written.ok() || !turn.failed(written.error(), kNever)) continue;
+    if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
+    PyErr_Clear();  // What went is reported; the error comes again with the next call.
+    break;
+  }
+  return PyLong_FromSize_t(total);
+}
+
+PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
+  const auto bytes = static_cast<std::size_t>(data.len);
+  if (bytes == 0) return call.pass_on();
+  if (bytes <= PIPE_BUF) return when_ready(call, fd, Direction::writing);
+  const bool at_once = is_disk_file(fd) ? bytes <= kWriteAtOnce : is_nonblocking(fd);
+  if (at_once) return spend_turn() ? call.pass_on() : nullptr;
+  return write_everything(fd, {static_cast<const std::byte*>(data.buf), bytes});
+}
+
+}  // namespace
+
+bool is_nonblocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags < 0 || (flags & O_NONBLOCK) != 0;
+}
+
+Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+  *count = 0;
+  if (into.empty()) return Moved::none;
+  if (!spend_turn()) return Moved::failed;
+  if (offset < 0 && has_waiters(fd)) return read_in_turn(fd, into, count);
+  const ssize_t got = read_at_once(fd, into, offset);
+  if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP) return Moved::none;
+  const bool unknown = got < 0 && errno == EOPNOTSUPP;
+  if (got >= 0) *count = static_cast<std::size_t>(got);
+  if (*count == into.size()) return Moved::some;
+  if (is_disk_file(fd))
+    return unknown && is_in_memory(fd) ? Moved::none : read_file(fd, into, offset, count);
+  if (got >= 0) return Moved::some;
+  return offset < 0 ? read_in_turn(fd, into, count) : Moved::none;
+}
+
+PyObject* when_ready(const Call& call, int fd, Direction direction) {
+  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
+  if (has_waiters(fd) || would_block(fd, events)) return wait_and_pass_on(call, fd, direction);
+  return spend_turn() ? call.pass_on() : nullptr;
+}
+
+PyObject* write_bytes(const Call& call, int fd, PyObject* data) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) {
+    PyErr_Clear();
+    return call.pass_on();
+  }
+  PyObject* result = write_buffer(call, fd, view);
+  PyBuffer_Release(&view);
+  return result;
+}
+
+}  // namespace greenwsgi::patch
