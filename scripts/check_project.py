@@ -46,6 +46,7 @@ OWNERS = {
 PACKAGE: dict[str, set[str]] = {
     "__init__": {"_core", "_version", "async_result", "event", "patch", "semaphore"},
     "_by_name": {"_core", "__init__"},
+    "_thread_handle": set(),
     "patch": {"_core", "_by_name", "__init__"},
     "__main__": {"cli"},
     "_version": set(),

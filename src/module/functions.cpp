@@ -52,8 +52,11 @@ PyObject* spawn(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* ke
   }
   Ref arguments, keywords;
   if (!pack_arguments(args, count, keyword_names, &arguments, &keywords)) return nullptr;
+  if (py::ensure_scheduler() == nullptr) return nullptr;
+  Ref context = py::copy_context();
+  if (!context && PyErr_Occurred()) return nullptr;
   return reinterpret_cast<PyObject*>(
-      py::spawn_green(args[0], arguments.release(), keywords.release()));
+      py::spawn_green(args[0], arguments.release(), keywords.release(), std::move(context)));
 }
 
 // After the runtime has been closed nobody else can run: the thread itself sleeps.

@@ -26,7 +26,9 @@ void Runtime::close() {
   Duration pause = Duration::zero();
   while (!greens_.empty() || unstarted > 0) {
     greens_.for_each([](GreenState& green) {
-      if (!green.has_thrown() && !green.throw_at(names.green_exit)) PyErr_Clear();
+      // `threading` tells of every exception that ends a thread but this one.
+      PyObject* end = green.of_thread != nullptr ? PyExc_SystemExit : names.green_exit;
+      if (!green.has_thrown() && !green.throw_at(end)) PyErr_Clear();
     });
     if (scheduler_.now() >= deadline) break;
     if (!sleep_until(std::min(deadline, scheduler_.now() + pause))) {
@@ -44,11 +46,15 @@ void Runtime::after_fork_in_child() {
   clear_parking_lot();
   Runtime* old = current_;
   if (old == nullptr) return;
+  GreenState* forker = old->running();
+  if (forker != nullptr && !forker->is_root()) forked_ident = forker->fiber().number();
   // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
   old->signals_.close();
   old->scheduler_.abandon();
   old->closed_ = true;
   current_ = nullptr;
+  // What goes by get_ident() (the owners of its locks, `threading`) goes on with the green's.
+  if (forked_ident != 0 && ensure_scheduler() == nullptr) PyErr_Clear();
 }
 
 void end_forked_child() {

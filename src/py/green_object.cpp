@@ -98,7 +98,7 @@ void free_green_object(GreenObject* green) {
   Py_DECREF(type);
 }
 
-GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords) {
+GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords, Ref context) {
   Ref arguments_owned = Ref::steal(arguments);
   Ref keywords_owned = Ref::steal(keywords);
   Scheduler* scheduler = ensure_scheduler();
@@ -107,8 +107,6 @@ GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keyw
     PyErr_SetString(PyExc_RuntimeError, "cannot spawn a green: the interpreter is shutting down");
     return nullptr;
   }
-  Ref context = copy_context();
-  if (!context && PyErr_Occurred()) return nullptr;
   GreenObject* green = new_green_object();
   if (green == nullptr) return nullptr;
   green->function = Py_NewRef(function);

@@ -42,9 +42,10 @@ extern PythonNames names;
 GreenObject* new_green_object();
 void free_green_object(GreenObject* green);  // tp_dealloc.
 
-/// Starts a green that calls function(*arguments, **keywords) in a copy of the caller's context.
-/// Takes over `arguments` and `keywords` (may be null). nullptr: Python error set.
-GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords);
+/// Starts a green that calls function(*arguments, **keywords) in `context` (a contextvars.Context;
+/// empty: an empty one). Takes over `arguments` and `keywords` (may be null). nullptr: Python error
+/// set.
+GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords, Ref context);
 
 /// Throws at a green of any thread; one that is done is left alone, one that has not started never
 /// will. False: Python error set, which is the exception itself when the green is the caller.

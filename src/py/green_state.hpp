@@ -84,6 +84,9 @@ class GreenState : public ListNode {
   bool raise_thrown();
   bool has_thrown() const { return !thrown_.empty(); }
 
+  /// What the patch room keeps for the green that runs a thread's function.
+  void* of_thread = nullptr;
+
   // The switch: hooks of the scheduler.
   static void leave(void* local) noexcept;
   static void enter(void* local) noexcept;

@@ -139,6 +139,11 @@ bool can_park() {
   return runtime->running() != nullptr && PyThreadState_Get() == &runtime->thread();
 }
 
+bool threads_are_greens() {
+  if (Runtime::current() != nullptr) return can_park();
+  return on_main_thread() && PyInterpreterState_Get() == PyInterpreterState_Main();
+}
+
 Ref current_green() {
   if (ensure_scheduler() == nullptr) return {};
   GreenState* state = Runtime::current()->running();
@@ -146,10 +151,13 @@ Ref current_green() {
   return Ref::share(reinterpret_cast<PyObject*>(state->object()));
 }
 
+thread_local unsigned long forked_ident = 0;
+
 unsigned long current_ident() {
   Runtime* runtime = Runtime::current();
   GreenState* state = runtime != nullptr ? runtime->running() : nullptr;
-  if (state == nullptr || state->is_root()) return PyThread_get_thread_ident();
+  if (state == nullptr || state->is_root())
+    return forked_ident != 0 ? forked_ident : PyThread_get_thread_ident();
   return state->fiber().number();
 }
 

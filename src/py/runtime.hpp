@@ -28,7 +28,12 @@ bool can_park();
 /// The green object of the running fiber (type green.Green), made on demand; main's too. Empty: a
 /// Python error is set.
 Ref current_green();
-/// The number that get_ident() shows: the native one on the root fiber.
+/// Would a thread that the caller starts be a green? Where it may wait cooperatively, and in the
+/// main program also before its first green. False after the end.
+bool threads_are_greens();
+
+/// The number that get_ident() shows: the native one on the root fiber, unless a green has forked
+/// and is the root of the child: it keeps its own.
 unsigned long current_ident();
 
 /// To be called after every wait that may have been interrupted (io:: gave ECANCELED, or after

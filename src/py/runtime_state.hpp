@@ -70,6 +70,9 @@ class Runtime {
   bool closed_ = false;
 };
 
+/// The identity of the green that has forked and is now the root of the child; 0: none has.
+extern thread_local unsigned long forked_ident;
+
 /// The current exception when it is KeyboardInterrupt or SystemExit: the root green of this thread
 /// gets it, and it is cleared. False: it is something else.
 bool pass_to_root();

@@ -156,7 +156,7 @@ bool is_finalizing() {
 
 void write_unraisable(const char* what, PyObject* where) {
 #if PY_VERSION_HEX >= 0x030D0000
-  PyErr_FormatUnraisable("Exception ignored in %s: %R", what, where);
+  PyErr_FormatUnraisable("Exception ignored in %s %R", what, where);
 #else
   char text[128];
   PyOS_snprintf(text, sizeof text, "in %s", what);

@@ -29,7 +29,7 @@ bool check_thread_state(PyThreadState& thread);
 /// Is the interpreter on its way out?
 bool is_finalizing();
 
-/// Hands the current exception to sys.unraisablehook and clears it: "Exception ignored in <what>:
+/// Hands the current exception to sys.unraisablehook and clears it: "Exception ignored in <what>
 /// <where>", with the traceback.
 void write_unraisable(const char* what, PyObject* where);
 

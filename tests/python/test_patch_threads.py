@@ -1,0 +1,222 @@
+"""Threads of the standard library, which are greens under the patch."""
+
+from __future__ import annotations
+
+import _thread
+import concurrent.futures
+import contextvars
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from patched import Ticker, isolated, outcome, patch, together
+
+THREADS = 200
+
+
+def native_threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+@isolated
+def test_threads_are_greens_of_the_main_program_before_its_first_green() -> None:
+    patch()
+    seen: list[tuple[int, str, bool]] = []
+
+    goes_on = threading.Event()
+
+    def work() -> None:
+        goes_on.wait()
+        me = threading.current_thread()
+        seen.append((threading.get_ident(), me.name, me.is_alive()))
+
+    threads = [threading.Thread(target=work, name=f"worker {n}") for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    assert native_threads() < THREADS / 2
+    assert threading.active_count() == THREADS + 1
+    assert [thread.is_alive() for thread in threads] == [True] * THREADS
+    assert _thread._count() == THREADS
+    goes_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert [thread.is_alive() for thread in threads] == [False] * THREADS
+    assert sorted(seen) == sorted((t.ident, t.name, True) for t in threads)
+    assert threading.active_count() == 1
+    assert _thread._count() == 0
+
+
+@isolated
+def test_a_thread_is_joined_with_a_time_out_by_greens_and_itself_not_at_all() -> None:
+    patch()
+    goes_on = threading.Event()
+    errors: list[Any] = []
+
+    def work() -> None:
+        errors.append(outcome(threading.current_thread().join))
+        goes_on.wait()
+
+    thread = threading.Thread(target=work)
+    before = [outcome(thread.join), repr(thread).split(",")[-1]]
+    thread.start()
+    began = time.monotonic()
+    thread.join(0.02)
+    assert time.monotonic() - began >= 0.02
+    assert thread.is_alive()
+    assert repr(thread).startswith("<Thread(Thread-1 (work), started ")
+
+    together(thread.join, thread.join, goes_on.set)
+
+    assert not thread.is_alive()
+    assert before == [(RuntimeError, "cannot join thread before it is started"), " initial)>"]
+    assert [(kind, text.lower()) for kind, text in errors] == [
+        (RuntimeError, "cannot join current thread")
+    ]
+    assert outcome(thread.start) == (RuntimeError, "threads can only be started once")
+
+
+@isolated
+def test_a_thread_has_a_context_and_local_values_of_its_own() -> None:
+    patch()
+    variable = contextvars.ContextVar("variable", default="none")
+    local = threading.local()
+    variable.set("main")
+    local.value = "main"
+    seen: list[Any] = []
+    both = threading.Barrier(2)
+
+    def work(text: str) -> None:
+        seen.append((variable.get(), getattr(local, "value", None)))
+        variable.set(text)
+        local.value = text
+        both.wait()
+        seen.append((variable.get(), local.value))
+
+    threads = [threading.Thread(target=work, args=[text]) for text in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen[:2] == [("none", None)] * 2
+    assert sorted(seen[2:]) == [("a", "a"), ("b", "b")]
+    assert (variable.get(), local.value) == ("main", "main")
+
+
+@isolated
+def test_pools_timers_barriers_and_queues_of_threads_work() -> None:
+    patch()
+    barrier = threading.Barrier(3, timeout=30)
+    fired: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with Ticker() as ticker:
+        timer = threading.Timer(0.01, fired.put, ["timer"])
+        timer.start()
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            began = time.monotonic()
+            assert list(pool.map(lambda n: time.sleep(0.05) or n, range(50))) == list(range(50))
+            assert time.monotonic() - began < 0.5
+            assert sorted(pool.map(lambda _: barrier.wait(), range(3))) == [0, 1, 2]
+        assert fired.get() == "timer"
+        timer.join()
+
+    assert ticker.longest < 0.05
+    assert native_threads() < 20
+
+
+@isolated
+def test_what_ends_a_low_level_thread_is_told_as_unpatched() -> None:
+    told: list[tuple[str, str]] = []
+
+    def hook(unraisable: Any) -> None:
+        told.append((str(unraisable.exc_value), unraisable.err_msg))
+
+    sys.unraisablehook = hook
+
+    def fail() -> None:
+        raise ValueError("bad")
+
+    def run_all() -> list[Any]:
+        told.clear()
+        ended: queue.Queue[int] = queue.Queue()
+        answers = [
+            outcome(_thread.start_new_thread, *arguments)
+            for arguments in [(1, ()), (fail, []), (fail, (), []), (fail,)]
+        ]
+        for function in (fail, _thread.exit):
+            _thread.start_new_thread(function, ())
+        _thread.start_new_thread(lambda *, value: ended.put(value), (), {"value": 7})
+        answers.append(ended.get())
+        while _thread._count() > 0:
+            time.sleep(0.001)
+        return [*answers, list(told)]
+
+    before = run_all()
+    patch()
+
+    assert run_all() == before
+    assert len(told) == 1
+
+
+def program(code: str) -> subprocess.CompletedProcess[str]:
+    head = "import os, sys, threading, time\nfrom green import _core\n_core.patch_all()\n"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", head + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_programs_end_waits_for_threads_but_not_for_daemons() -> None:
+    done = program(
+        "def work():\n    time.sleep(0.05); print('worker')\n"
+        "def daemon():\n    time.sleep(60); print('daemon')\n"
+        "threading.Thread(target=work).start()\n"
+        "threading.Thread(target=daemon, daemon=True).start()\n"
+        "print('main')\n"
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("main\nworker\n", "", 0)
+
+
+def test_an_exception_of_a_thread_goes_to_its_hook_and_ends_nobody_else() -> None:
+    done = program(
+        "def work():\n    raise ValueError('bad')\n"
+        "def leave():\n    sys.exit(3)\n"
+        "for function in (work, leave):\n"
+        "    thread = threading.Thread(target=function); thread.start(); thread.join()\n"
+        "print('main')\n"
+    )
+
+    assert (done.stdout, done.returncode) == ("main\n", 0)
+    assert done.stderr.startswith("Exception in thread Thread-1 (work):\nTraceback")
+    assert done.stderr.endswith("ValueError: bad\n")
+
+
+def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
+    done = program(
+        "lock = threading.RLock()\n"
+        "def work():\n"
+        "    lock.acquire()\n"
+        "    ident = threading.get_ident()\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        same = threading.get_ident() == ident and threading.main_thread() is thread\n"
+        "        lock.acquire(); lock.release(); lock.release()\n"
+        "        other = threading.Thread(target=time.sleep, args=[0.01])\n"
+        "        other.start(); other.join()\n"
+        "        print(same, threading.active_count(), waiting.is_alive(), flush=True)\n"
+        "        return\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "waiting = threading.Thread(target=time.sleep, args=[0.5]); waiting.start()\n"
+        "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
+        "print(threading.active_count())\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("True 1 False\n0\n2\n", "")
