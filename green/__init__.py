@@ -1,10 +1,18 @@
 """Green threads for CPython, and the WSGI server that runs every call in one."""
 
+import sys
+
+if "t" in sys.abiflags:  # Before the extension module, whose import would turn the GIL on.
+    raise ImportError(
+        "green needs a CPython with a GIL, and this is a free-threaded build: use the ordinary one"
+    )
+
+from green._blocking import blocking, original
 from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
 from green._version import __version__
 from green.async_result import AsyncResult
 from green.event import Event
-from green.patch import monkey_patch, patch_report
+from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
 from green.semaphore import BoundedSemaphore, Semaphore
 
 __all__ = [
@@ -16,9 +24,13 @@ __all__ = [
     "Semaphore",
     "Timeout",
     "__version__",
+    "blocking",
     "getcurrent",
+    "import_patched",
+    "is_monkey_patched",
     "kill",
     "monkey_patch",
+    "original",
     "patch_report",
     "sleep",
     "spawn",

@@ -1,7 +1,7 @@
 """Stand-ins for what could not be hooked in place: a lock and a socket class that cooperate.
 
 They are slower than the hooks and reach only code that finds them by name, so nothing uses them
-unless a self-check has failed (green.patch). Each does what its original does when the caller
+unless a self-check has failed (green._fallback). Each does what its original does when the caller
 cannot wait cooperatively.
 """
 

@@ -135,14 +135,26 @@ def set_log_level(level: str, /) -> None:
 def log(level: str, line: str, /) -> None:
     """Write a line to the error log, without blocking."""
 
-def patch_all() -> list[str]:
-    """Make what blocks cooperative, in place. Returns a message for each group that fell back."""
+def patch(groups: Iterable[str], /) -> list[str]:
+    """Make what these groups of functions do cooperative, in place.
+
+    Returns a message for each that fell back now. ValueError: there is no such group.
+    """
+
+def patch_groups() -> tuple[str, ...]:
+    """The names of all groups, in the order of their installation."""
 
 def patch_report() -> dict[str, str]:
-    """{group: "in place", or how it fell back and why}; empty before patch_all()."""
+    """{group: "in place", or how it fell back and why}, of those patched."""
 
 def can_park() -> bool:
     """May the caller wait cooperatively?"""
+
+def enter_blocking() -> None:
+    """From here on what blocks blocks the thread, for the caller."""
+
+def leave_blocking() -> None:
+    """Take the last enter_blocking() of the caller back. RuntimeError: there is none."""
 
 def park(key: object, timeout: float | None, front: bool, /) -> bool:
     """Wait for unpark(key), as the next in turn if `front`; False when the time is over."""
@@ -158,6 +170,9 @@ def call_natively(function: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
 
 def current_ident() -> int:
     """threading.get_ident() of the running green."""
+
+def thread_ident() -> int:
+    """threading.get_ident() of the native thread."""
 
 @final
 class Input:

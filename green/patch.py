@@ -1,187 +1,218 @@
-"""Patching the standard library, from Python's side.
+"""Patching the standard library: which keyword means what, and what has been patched.
 
-The extension module hooks C functions in place. Here is the rest: what a group of hooks falls back
-to when this interpreter is not what its self-check expects (names are replaced, as other libraries
-of green threads do it, which reaches only code that looks a name up afterwards), and what
-`threading` has to be told of greens on old versions. Importing this module patches nothing.
+Importing this module patches nothing. The hooks are the extension module's, in groups; a keyword of
+monkey_patch() is a name for some of them, as eventlet and gevent have named them. What has been
+patched stays so.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, NamedTuple
 
-from green import _core
+from green import _core, _fallback, _psycopg
+
+# Keywords and their groups of hooks. Locks, their owners and the end of threads belong together:
+# without one of them a lock excludes wrongly or a join blocks. close() goes with whatever waits for
+# descriptors, or a wait would never hear of it.
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "os": ("descriptor", "open", "close", "process"),
+    "builtins": ("file", "buffered", "open", "close"),
+    "select": ("select",),
+    "socket": ("socket", "close"),
+    "ssl": ("tls", "close"),
+    "dns": ("names",),
+    "thread": ("lock", "rlock", "thread"),
+    "queue": ("queue",),
+    "time": ("sleep",),
+    "subprocess": ("process",),
+    "psycopg": (),  # No hooks: green._psycopg.
+}
+# What follows another keyword while it is not given itself.
+_PART_OF = {"ssl": "socket", "dns": "socket", "queue": "thread"}
+# What it takes to do without blocking: a Popen polls, reads pipes, sleeps and holds a lock.
+_NEEDS = {"subprocess": ("builtins", "os", "select", "thread", "time")}
+_ALIASES = {"threading": "thread"}
+# Known to eventlet or gevent; here there is nothing that they could turn on (docs/patching.md).
+_WITHOUT_EFFECT = frozenset(
+    {"MySQLdb", "Event", "aggressive", "contextvars", "signal", "sys"}
+)
+# Modules that are not called as their keyword.
+_MODULES = {
+    "_io": "builtins",
+    "_queue": "queue",
+    "_socket": "socket",
+    "_ssl": "ssl",
+    "_thread": "thread",
+    "io": "builtins",
+    "posix": "os",
+    "psycopg2": "psycopg",
+    "selectors": "select",
+    "threading": "thread",
+}
 
 
-def monkey_patch() -> None:
+def monkey_patch(**keywords: bool) -> None:
     """Make blocking calls of the standard library switch to other greens instead.
 
-    May be called at any time, also after everything is imported; a second call changes nothing. A
-    group of functions that cannot be hooked in place on this interpreter is replaced by name, which
-    is told by a RuntimeWarning.
+    Without keywords: all of it. `socket=True`: only that, and what else is True. `socket=False`:
+    all but that, and what else is False. `all=True` or `all=False` says what holds for those not
+    named. The keywords are eventlet's and gevent's (docs/patching.md has the table).
+
+    May be called at any time, from any green or native thread, also after everything is imported;
+    later calls add to earlier ones, and nothing is ever unpatched. Never switches. TypeError:
+    unknown keyword, and then nothing has been patched. What cannot be hooked in place on this
+    interpreter is replaced by name, which is told by a RuntimeWarning.
     """
-    for message in _core.patch_all():
+    for message in install(**keywords):
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
-def patch_report() -> dict[str, str]:
-    """For each group of functions: "in place", or how it fell back and why; {} when unpatched."""
-    return _core.patch_report()
+def install(**keywords: bool) -> list[str]:
+    """monkey_patch(), but what it would warn of is returned."""
+    chosen = _chosen(keywords)
+    messages = []
+    if not chosen and any(keywords.values()):
+        named = ", ".join(f"{name}=True" for name, value in keywords.items() if value)
+        messages.append(f"monkey_patch({named}) patches nothing: there is nothing to turn on")
+    with _turn:
+        if (
+            groups := {each for name in chosen for each in _GROUPS[name]}
+            - _core.patch_report().keys()
+        ):
+            messages += _patch(groups)
+        if "psycopg" in chosen:
+            _psycopg.cooperate()
+    return messages
 
 
-def fall_back(group: str, why: str) -> str:
-    """Replaces what `group` would have hooked by name; says what was done, and why."""
-    replace = _FALLBACKS.get(group)
-    if replace is None:
-        return f"not patched, blocks the thread ({why})"
-    return f"replaced by name: {replace()} ({why})"
+_turn = _core.Semaphore(1)
 
 
-def complete() -> None:
-    """What hooks alone do not do; called once, when they are in place.
+def _patch(groups: set[str]) -> list[str]:
+    if not _core.patch_report():
+        _early.extend(_imported_early())
+    if "rlock" in groups:
+        _early.extend(_running_early())
+    messages = _core.patch(groups)
+    for group in groups & _fallback.taken_before.keys():
+        _early.extend(_taken_early(group))
+    return messages
 
-    Until 3.12 `threading` keeps the stand-in that current_thread() makes for a green for ever: here
-    the green takes it along when it ends, as later versions do by themselves.
-    """
-    if sys.version_info >= (3, 13):
+
+def _chosen(given: Mapping[str, bool]) -> set[str]:
+    """The keywords that are on."""
+    named: dict[str, bool] = {}
+    for name, value in given.items():
+        _check_keyword(name)
+        named[_ALIASES.get(name, name)] = bool(value)
+    default = named.pop("all", not any(named.values()))
+    chosen = {
+        name for name in _GROUPS if named.get(name, named.get(_PART_OF.get(name, ""), default))
+    }
+    for name, others in _NEEDS.items():
+        if named.get(name):
+            chosen.update(each for each in others if each not in named)
+    return chosen
+
+
+def _check_keyword(name: str) -> None:
+    known = {"all", *_GROUPS, *_ALIASES, *_WITHOUT_EFFECT}
+    if name in known:
         return
-    dummy = threading._DummyThread
-    original = dummy.__init__
+    import difflib
 
-    def __init__(self: threading._DummyThread) -> None:
-        original(self)
-        if _core.can_park():
-            _ends_with_the_green.dummy = _Forgetter(self)
-
-    dummy.__init__ = __init__  # type: ignore[method-assign]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    raise TypeError(f"monkey_patch() has no keyword {name!r}; the nearest is {near!r}")
 
 
-_ends_with_the_green = threading.local()
+def is_monkey_patched(name: str | ModuleType | object) -> bool:
+    """Has what this module, or keyword of monkey_patch(), stands for been patched?
 
-
-class _Forgetter:
-    def __init__(self, thread: threading.Thread) -> None:
-        self.thread = thread
-
-    def __del__(self, active: Any = threading._active) -> None:  # type: ignore[attr-defined]
-        if active.get(self.thread.ident) is self.thread:
-            del active[self.thread.ident]
-
-
-# --- What the groups fall back to. Each returns the names it has replaced.
-
-
-def _natively(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not _core.can_park():
-            return function(*args, **kwargs)
-        return _core.call_natively(function, *args, **kwargs)
-
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    return call
-
-
-def _replace(names: dict[str, Any], *modules: str) -> str:
-    """Sets names in modules that have them and are imported, or are about to be."""
-    for module in modules:
-        for name, value in names.items():
-            if hasattr(sys.modules.get(module), name):
-                setattr(sys.modules[module], name, value)
-    return ", ".join(f"{modules[-1]}.{name}" for name in names)
-
-
-def _sleep_by_name() -> str:
-    import time
-
-    original = time.sleep
-
-    def sleep(seconds: float) -> None:
-        if not _core.can_park():
-            return original(seconds)
-        if not seconds > 0:
-            return original(seconds)  # Its own error for a negative length.
-        _core.park(object(), seconds, False)
-        return None
-
-    return _replace({"sleep": sleep}, "time")
-
-
-def _locks_by_name() -> str:
-    from green import _by_name
-
-    lock = _by_name.Lock
-    threading._allocate_lock = lock  # type: ignore[attr-defined]
-    return (
-        _replace({"Lock": lock}, "threading")
-        + ", "
-        + _replace({"allocate_lock": lock, "allocate": lock}, "_thread")
+    False for what is no such thing. Never switches.
+    """
+    wanted = str(getattr(name, "__name__", name))
+    keyword = _ALIASES.get(wanted, _MODULES.get(wanted, wanted))
+    if keyword == "psycopg":
+        return _psycopg.is_prepared()
+    report = _core.patch_report()
+    return keyword in _GROUPS and not any(
+        report.get(group, "not patched").startswith("not patched")
+        for group in _GROUPS[keyword]
+        if group != "close"  # Which none of them is about.
     )
 
 
-def _rlocks_by_name() -> str:
-    # The one that is written in Python is made of a lock and get_ident().
-    threading._CRLock = None  # type: ignore[attr-defined]
-    names = {"get_ident": _core.current_ident}
-    return "threading.RLock, " + _replace(names, "_thread", "threading")
+def import_patched(name: str) -> Any:
+    """monkey_patch(), then the module `name`, imported as always.
+
+    With eventlet the module alone is a patched copy of its own; here the process is patched, and
+    the module is everybody's. ImportError as of import.
+    """
+    monkey_patch()
+    return importlib.import_module(name)
 
 
-def _queues_by_name() -> str:
-    import queue
+class Early(NamedTuple):
+    """Something that was there before the patch."""
 
-    names = {"SimpleQueue": queue._PySimpleQueue}  # type: ignore[attr-defined]
-    return _replace(names, "_queue", "queue")
-
-
-def _sockets_by_name() -> str:
-    import socket
-
-    from green import _by_name
-
-    return _replace({"socket": _by_name.make_socket_class(socket.socket)}, "socket")
+    name: str
+    matters: bool
+    why: str
 
 
-def _names_by_name() -> str:
-    import _socket
-    import socket  # noqa: F401  (it holds the same names)
+@dataclass(frozen=True)
+class PatchReport:
+    """What has been patched and how; str() of it is for people."""
 
-    names = ["getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"]
-    return _replace(
-        {name: _natively(getattr(_socket, name)) for name in names}, "_socket", "socket"
-    )
+    groups: dict[str, str] = field(default_factory=dict)
+    """{group of functions: "in place", or how it fell back and why}, of those patched."""
+    early: tuple[Early, ...] = ()
+    """What was imported, made or started before, and whether that matters."""
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
 
-def _select_by_name() -> str:
-    import select
-
-    return _replace({"select": _natively(select.select)}, "select")
-
-
-def _processes_by_name() -> str:
-    import os
-
-    names = ["waitpid", "wait", "wait3", "wait4", "waitid", "system"]
-    return _replace({name: _natively(getattr(os, name)) for name in names}, "posix", "os")
-
-
-def _descriptors_by_name() -> str:
-    import os
-
-    names = ["read", "readv", "write", "writev"]
-    return _replace({name: _natively(getattr(os, name)) for name in names}, "posix", "os")
+    def _lines(self) -> Iterator[str]:
+        if not self.groups:
+            yield "nothing is patched"
+        for group, text in self.groups.items():
+            yield f"{group}: {text}"
+        for early in self.early:
+            verdict = "matters" if early.matters else "does not matter"
+            yield f"earlier than the patch: {early.name}: {verdict}, {early.why}"
 
 
-_FALLBACKS: dict[str, Callable[[], str]] = {
-    "sleep": _sleep_by_name,
-    "lock": _locks_by_name,
-    "rlock": _rlocks_by_name,
-    "queue": _queues_by_name,
-    "socket": _sockets_by_name,
-    "names": _names_by_name,
-    "select": _select_by_name,
-    "process": _processes_by_name,
-    "descriptor": _descriptors_by_name,
-}
+def patch_report() -> PatchReport:
+    """What has been patched, how, and what was there before that. Never switches."""
+    return PatchReport(_core.patch_report(), tuple(_early))
+
+
+_early: list[Early] = []
+
+
+def _imported_early() -> Iterator[Early]:
+    modules = sorted({*_GROUPS, *_MODULES, "asyncio", "logging"} & sys.modules.keys())
+    why = "hooks are where the functions are defined, and reach who has taken them before"
+    yield Early(", ".join(modules), False, why)
+
+
+def _running_early() -> Iterator[Early]:
+    threads = threading.active_count() - 1
+    if threads > 0:
+        yield Early(f"{threads} threads", False, "threads are native, and stay so")
+    greens = _core.debug_counts().get("greens", 0)
+    if greens > 0:
+        why = "until they end get_ident() and RLock take them all for this thread's main program"
+        yield Early(f"{greens} greens that have begun", True, why)
+
+
+def _taken_early(group: str) -> Iterable[Early]:
+    why = f"{group} is replaced by name, and this means the function or class that blocks"
+    return [Early(name, True, why) for name in _fallback.taken_before[group]]

@@ -44,16 +44,27 @@ OWNERS = {
 }
 # Parts of the package, and which of the others they may import.
 PACKAGE: dict[str, set[str]] = {
-    "__init__": {"_core", "_version", "async_result", "event", "patch", "semaphore"},
+    "__init__": {
+        "_blocking",
+        "_core",
+        "_version",
+        "async_result",
+        "event",
+        "patch",
+        "semaphore",
+    },
+    "_blocking": {"_core", "__init__"},
     "_by_name": {"_core", "__init__"},
     "_thread_handle": set(),
-    "patch": {"_core", "_by_name", "__init__"},
+    "_fallback": {"_core", "_by_name", "__init__"},
+    "_psycopg": {"_core", "__init__"},
+    "patch": {"_core", "_fallback", "_psycopg", "__init__"},
     "__main__": {"cli"},
     "_version": set(),
     "async_result": {"_core", "event"},
     "event": {"_core"},
     "semaphore": {"_core"},
-    "cli": {"_core", "_version", "__init__"},
+    "cli": {"_core", "_version", "patch", "__init__"},
 }
 # Where versions of CPython differ: a green's state, and the private structs that hooks look into.
 VERSION_TESTS = ("src/py/thread_state", "src/patch/layout")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from green import _core
+from green import _core, patch
 from green.cli.binding import Listener
 from green.cli.loader import load
 from green.cli.logs import AccessLog, log
@@ -46,7 +46,7 @@ class Worker:
         try:
             _core.set_stack_bytes(self._options.stack_size)  # Before anything makes a green.
             if not self._options.no_patch:
-                for message in _core.patch_all():
+                for message in patch.install():
                     log("warning", message)
             app = load(self._options.app)
             for listener in self._listeners:

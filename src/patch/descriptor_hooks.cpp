@@ -1,5 +1,5 @@
-// os.read, pread, write and their kin on descriptors of any kind, and os.close, which ends the
-// waits for one. How the bytes move is descriptor_io's; a writev of more than a pipe takes blocks.
+// os.read, pread, write and their kin on descriptors of any kind. How the bytes move is
+// descriptor_io's; a writev of more than a pipe takes blocks.
 #include <unistd.h>
 
 #include <cerrno>
@@ -129,24 +129,12 @@ PyObject* hook_sendfile(Call& call) {
   return sent;
 }
 
-// --- The end
-
-PyObject* hook_close(Call& call) {
-  PyObject* given[1] = {};
-  int fd = -1;
-  const bool waited_for = call.arrange({"fd"}, given) && given[0] != nullptr &&
-                          as_int(given[0], &fd) && fd >= 0 && has_waiters(fd);
-  if (waited_for && !wake_waiters_before_close(fd)) return nullptr;
-  return call.pass_on();
-}
-
 constexpr Target targets[] = {
     target<hook_read>("posix", nullptr, "read"),
     target<hook_pread>("posix", nullptr, "pread"),
     target<hook_readv>("posix", nullptr, "readv"),
     target<hook_write>("posix", nullptr, "write"),
     target<hook_writev>("posix", nullptr, "writev"),
-    target<hook_close>("posix", nullptr, "close"),
     target<hook_sendfile>("posix", nullptr, "sendfile"),
 };
 

@@ -43,6 +43,7 @@ extern const Group lock_group;        // lock_hooks.cpp
 extern const Group rlock_group;       // rlock_hooks.cpp
 extern const Group thread_group;      // thread_hooks.cpp
 extern const Group queue_group;       // queue_hooks.cpp
+extern const Group close_group;       // close_hooks.cpp
 extern const Group socket_group;      // socket_group.cpp
 extern const Group names_group;       // names_hooks.cpp
 extern const Group select_group;      // select_hooks.cpp

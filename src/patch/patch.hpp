@@ -2,7 +2,7 @@
 //
 // The C functions of CPython that block are hooked in place, where they are defined, so that every
 // reference to them cooperates, whenever and wherever it was taken; docs/internals/patch.md tells
-// how. Importing patches nothing: patch_all() does.
+// how. Importing patches nothing: patch() does.
 #pragma once
 
 #include "src/py/ref.hpp"

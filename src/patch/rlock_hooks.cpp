@@ -16,7 +16,7 @@ using layout::rlock_owner;
 
 // The identity of the calling green when that is not the OS thread's own; else 0.
 unsigned long green_ident() {
-  if (!py::can_park()) return 0;
+  if (!py::can_switch()) return 0;
   const unsigned long ident = py::current_ident();
   return ident == PyThread_get_thread_ident() ? 0 : ident;
 }
@@ -39,9 +39,23 @@ PyObject* acquire(const Call& call, unsigned long ident, Instant deadline) {
   return wait_for_lock(call, taken, deadline, [&] { return attempt(call, ident); });
 }
 
+// In a blocking scope: the thread waits, but the lock is the green's all the same.
+PyObject* acquire_blocking(const Call& call, unsigned long ident) {
+  PyObject* lock = call.self();
+  const unsigned long native = PyThread_get_thread_ident();
+  const unsigned long owner = rlock_owner(lock);
+  if (owner == ident) rlock_owner(lock) = native;
+  if (owner == native) rlock_owner(lock) = native + 1;
+  PyObject* taken = call.pass_on();
+  if (owner == native && rlock_owner(lock) == native + 1) rlock_owner(lock) = native;
+  if (owner != native && rlock_owner(lock) == native) rlock_owner(lock) = ident;
+  return taken;
+}
+
 PyObject* hook_acquire(Call& call) {
-  if (!py::can_park()) return call.pass_on();
+  if (!py::can_switch()) return call.pass_on();
   const unsigned long ident = green_ident();
+  if (!py::can_park()) return ident == 0 ? call.pass_on() : acquire_blocking(call, ident);
   Instant deadline = kNever;
   if (call.without_arguments() || acquire_deadline(call, &deadline)) {
     return acquire(call, ident, deadline);
@@ -89,7 +103,7 @@ PyObject* hook_release(Call& call) {
 // What _release_save() of this green returned was the OS thread's identity; Condition hands it back
 // untouched. Should it hand it to another green, the lock must be that one's.
 PyObject* hook_acquire_restore(Call& call) {
-  if (!py::can_park()) return call.pass_on();
+  if (!py::can_switch()) return call.pass_on();
   PyObject* state = call.count() == 1 ? call.item(0) : nullptr;
   if (state == nullptr || !PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 2) {
     return call.pass_on();
@@ -110,7 +124,7 @@ PyObject* hook_acquire_restore(Call& call) {
 }
 
 PyObject* hook_get_ident(Call& call) {
-  if (!py::can_park()) return call.pass_on();
+  if (!py::can_switch()) return call.pass_on();
   return PyLong_FromUnsignedLong(py::current_ident());
 }
 

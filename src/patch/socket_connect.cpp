@@ -1,4 +1,4 @@
-// _accept, connect, connect_ex and close.
+// _accept, connect and connect_ex.
 //
 // connect(2) knows no MSG_DONTWAIT, so a blocking socket is O_NONBLOCK for the length of that one
 // system call, which the original makes (it knows all families of addresses); the rest is ours.
@@ -210,27 +210,6 @@ PyObject* hook_connect_ex(Call& call) {
   const int error = connect_cooperatively(call, &timed_out);
   if (error < 0) return nullptr;
   return PyLong_FromLong(timed_out ? EWOULDBLOCK : error);
-}
-
-// --- close
-
-PyObject* hook_close(Call& call) {
-  const int fd = layout::socket_head(call.self()).fd;
-  if (fd >= 0 && has_waiters(fd) && !wake_waiters_before_close(fd)) return nullptr;
-  return call.pass_on();
-}
-
-// _socket.close(descriptor)
-PyObject* hook_close_function(Call& call) {
-  if (call.count() == 1 && PyLong_CheckExact(call.item(0))) {
-    const long fd = PyLong_AsLong(call.item(0));
-    PyErr_Clear();
-    if (fd >= 0 && fd <= INT_MAX && has_waiters(static_cast<int>(fd)) &&
-        !wake_waiters_before_close(static_cast<int>(fd))) {
-      return nullptr;
-    }
-  }
-  return call.pass_on();
 }
 
 }  // namespace greenwsgi::patch

@@ -22,8 +22,6 @@ constexpr Target targets[] = {
     target<hook_accept>("_socket", "socket", "_accept"),
     target<hook_connect>("_socket", "socket", "connect"),
     target<hook_connect_ex>("_socket", "socket", "connect_ex"),
-    target<hook_close>("_socket", "socket", "close"),
-    target<hook_close_function>("_socket", nullptr, "close"),
 };
 
 }  // namespace

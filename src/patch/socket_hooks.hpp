@@ -23,8 +23,6 @@ PyObject* hook_sendmsg(Call& call);
 PyObject* hook_accept(Call& call);
 PyObject* hook_connect(Call& call);
 PyObject* hook_connect_ex(Call& call);
-PyObject* hook_close(Call& call);
-PyObject* hook_close_function(Call& call);
 
 // names_hooks.cpp
 /// The address with its host name looked up, for a socket of that family; `address` itself when

@@ -38,8 +38,12 @@ void Runtime::close() {
     pause =
         std::min<Duration>(std::chrono::milliseconds(20), pause * 2 + std::chrono::milliseconds(1));
   }
-  closed_ = true;
+  mark_closed();
   signals_.close();
+}
+
+void Runtime::mark_closed() {
+  if (!std::exchange(closed_, true)) reasons_to_block_ += 1;
 }
 
 void Runtime::after_fork_in_child() {
@@ -47,11 +51,13 @@ void Runtime::after_fork_in_child() {
   Runtime* old = current_;
   if (old == nullptr) return;
   GreenState* forker = old->running();
-  if (forker != nullptr && !forker->is_root()) forked_ident = forker->fiber().number();
+  if (forker != nullptr && forker->has_ident()) forked_ident = forker->fiber().number();
   // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
+  const GreenState* survivor = old->running();
+  scopes_before = survivor != nullptr ? survivor->scopes() : 0;
   old->signals_.close();
   old->scheduler_.abandon();
-  old->closed_ = true;
+  old->mark_closed();
   current_ = nullptr;
   // What goes by get_ident() (the owners of its locks, `threading`) goes on with the green's.
   if (forked_ident != 0 && ensure_scheduler() == nullptr) PyErr_Clear();

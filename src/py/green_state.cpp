@@ -61,6 +61,7 @@ GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
     : thread_(runtime.thread()), runtime_(runtime), fiber_(fiber) {
   GW_ASSERT(fiber.local == nullptr);
   GW_ASSERT(!fiber.is_root());
+  has_ident_ = Runtime::gives_identities;
   slice_.start(thread_, place_of(fiber), context);
   runtime.signals_.saw_python();
   fiber.local = this;
@@ -87,6 +88,17 @@ void GreenState::adopt(GreenObject* object) {
   object_ = object;
 }
 
+void GreenState::open_scopes(unsigned count) {
+  scopes_ += count;
+  runtime_.reasons_to_block_ += count;
+}
+
+void GreenState::close_scopes(unsigned count) {
+  GW_ASSERT(count <= scopes_);
+  scopes_ -= count;
+  runtime_.reasons_to_block_ -= count;
+}
+
 void GreenState::leave(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
   self.slice_.save(self.thread_);
@@ -108,6 +120,7 @@ void GreenState::finish() {
   drop_thrown();
   await_poke();
   fiber_.scheduler().take_interrupt();
+  close_scopes(scopes_);  // A generator that was never closed may have left one open.
   unlink();
   fiber_.local = nullptr;
 }

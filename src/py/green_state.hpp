@@ -66,6 +66,13 @@ class GreenState : public ListNode {
   Runtime& runtime() { return runtime_; }
   Fiber& fiber() { return fiber_; }
   bool is_root() const { return fiber_.is_root(); }
+  /// Has it an identity of its own, other than its thread's?
+  bool has_ident() const { return has_ident_; }
+
+  /// Blocking scopes that are open (runtime.hpp).
+  unsigned scopes() const { return scopes_; }
+  void open_scopes(unsigned count);
+  void close_scopes(unsigned count);
 
   /// The Green object of this green, made when it is first asked for. nullptr: Python error set.
   GreenObject* object();
@@ -113,6 +120,8 @@ class GreenState : public ListNode {
   List<Thrown> thrown_;
   List<TimedThrow> timed_;
   Poke poke_;
+  unsigned scopes_ = 0;
+  bool has_ident_ = false;
 };
 
 }  // namespace greenwsgi::py

@@ -54,6 +54,7 @@ Runtime::Runtime(HubMade made)
       signals_(scheduler_) {
   scheduler_.set_hooks({GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn});
   current_ = this;
+  root_.open_scopes(std::exchange(scopes_before, 0));
 }
 
 namespace {
@@ -86,7 +87,8 @@ void Runtime::thread_end(PyObject* capsule) {
   if (self != current_ || is_finalizing()) return;
   // The thread is being taken apart: greens that are left cannot be run any more, and keep their
   // stacks, the scheduler and the hub.
-  self->closed_ = true;
+  self->mark_closed();
+  scopes_before = self->root_.scopes();
   self->root_.retire();
   current_ = nullptr;
   if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||
@@ -132,7 +134,7 @@ Scheduler* scheduler_or_null() {
   return runtime != nullptr ? &runtime->scheduler() : nullptr;
 }
 
-bool can_park() {
+bool can_switch() {
   Runtime* runtime = Runtime::current();
   if (runtime == nullptr || runtime->closed()) return false;
   // In a subinterpreter the same OS thread has another thread state.
@@ -141,7 +143,39 @@ bool can_park() {
 
 bool threads_are_greens() {
   if (Runtime::current() != nullptr) return can_park();
-  return on_main_thread() && PyInterpreterState_Get() == PyInterpreterState_Main();
+  return on_main_thread() && PyInterpreterState_Get() == PyInterpreterState_Main() &&
+         Runtime::scopes_before == 0;
+}
+
+bool can_park() {
+  Runtime* runtime = Runtime::current();
+  if (runtime == nullptr) return false;
+  if (runtime->may_block()) [[unlikely]] {
+    return can_switch() && runtime->running()->scopes() == 0;
+  }
+  return runtime->running() != nullptr && PyThreadState_Get() == &runtime->thread();
+}
+
+void enter_blocking() {
+  if (can_switch()) {
+    Runtime::current()->running()->open_scopes(1);
+  } else {
+    Runtime::scopes_before += 1;
+  }
+}
+
+bool leave_blocking() {
+  GreenState* state = can_switch() ? Runtime::current()->running() : nullptr;
+  if (state != nullptr && state->scopes() > 0) {
+    state->close_scopes(1);
+    return true;
+  }
+  if (state == nullptr && Runtime::scopes_before > 0) {
+    Runtime::scopes_before -= 1;
+    return true;
+  }
+  PyErr_SetString(PyExc_RuntimeError, "this green is in no blocking() scope that it could leave");
+  return false;
 }
 
 Ref current_green() {
@@ -156,9 +190,13 @@ thread_local unsigned long forked_ident = 0;
 unsigned long current_ident() {
   Runtime* runtime = Runtime::current();
   GreenState* state = runtime != nullptr ? runtime->running() : nullptr;
-  if (state == nullptr || state->is_root())
+  if (state == nullptr || !state->has_ident())
     return forked_ident != 0 ? forked_ident : PyThread_get_thread_ident();
   return state->fiber().number();
+}
+
+void give_identities() {
+  Runtime::gives_identities = true;
 }
 
 bool raise_if_interrupted() {

@@ -20,21 +20,33 @@ Scheduler* scheduler_or_null();
 /// The stack size of the schedulers made from now on; StackPool rounds it.
 void set_stack_bytes(std::size_t bytes);
 
-/// May the code that runs now wait cooperatively? True on a green or on the root fiber of a thread
-/// that has a runtime; false on other threads, on the hub's own stack, in a subinterpreter, and
-/// after the runtime has been shut down. A few nanoseconds: hooks ask it first.
+/// May the code that runs now switch to other greens? True on a green or on the root fiber of a
+/// thread that has a runtime; false on other threads, on the hub's own stack, in a subinterpreter,
+/// and after the runtime has been shut down.
+bool can_switch();
+/// The same, and it is in no blocking scope: may what can also block the thread wait cooperatively
+/// instead? A few nanoseconds: hooks ask it first.
 bool can_park();
+
+/// Opens a scope of the running code, or closes the one opened last, in which can_park() is false.
+/// Scopes nest; each green has its own, and so has a native thread. False, and a RuntimeError, when
+/// there is none to close.
+void enter_blocking();
+bool leave_blocking();
 
 /// The green object of the running fiber (type green.Green), made on demand; main's too. Empty: a
 /// Python error is set.
 Ref current_green();
 /// Would a thread that the caller starts be a green? Where it may wait cooperatively, and in the
-/// main program also before its first green. False after the end.
+/// main program also before its first green. False after the end, and in a blocking scope.
 bool threads_are_greens();
 
-/// The number that get_ident() shows: the native one on the root fiber, unless a green has forked
-/// and is the root of the child: it keeps its own.
+/// The number that get_ident() shows: the native one on the root fiber (but a green that has forked
+/// keeps its own as the root of the child), and in greens that had begun before give_identities():
+/// what they hold, they hold by that number.
 unsigned long current_ident();
+/// Greens that begin from now on have identities of their own.
+void give_identities();
 
 /// To be called after every wait that may have been interrupted (io:: gave ECANCELED, or after
 /// park()): raises what was thrown at this green, or runs pending signal handlers on the root

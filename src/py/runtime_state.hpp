@@ -38,6 +38,8 @@ class Runtime {
   bool closing() const { return closing_; }
   /// No green may wait any more: the interpreter, or the thread, ends.
   bool closed() const { return closed_; }
+  /// Code of this thread may have to block: it is closed, or a green is in a blocking scope.
+  bool may_block() const { return reasons_to_block_ > 0; }
   /// Throws GreenExit into every green until all have ended or a second has passed, then closes.
   /// On the root fiber.
   void close();
@@ -47,11 +49,17 @@ class Runtime {
 
   std::size_t unstarted = 0;  // Greens that were spawned and have not run yet.
 
+  /// The blocking scopes of the calling thread while it has no runtime; the root takes them over.
+  static inline thread_local unsigned scopes_before = 0;
+  /// Do greens that begin now have identities of their own?
+  static inline bool gives_identities = false;
+
   /// In the child of fork(2): whatever runs now is the root of a runtime still to be made.
   static void after_fork_in_child();
 
  private:
   friend class GreenState;
+  void mark_closed();
   static void before_wait() noexcept;
   static void after_wait() noexcept;
   static void each_turn() noexcept;
@@ -66,6 +74,7 @@ class Runtime {
   GreenState root_;
   SignalPipe signals_;
   Instant gil_offered_{};
+  unsigned reasons_to_block_ = 0;  // One for closed_, one for each open blocking scope.
   bool closing_ = false;
   bool closed_ = false;
 };

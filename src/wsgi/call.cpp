@@ -18,7 +18,7 @@ using py::Ref;
 
 Call::Hold::Hold(Call& call, bool& busy, const char* what)
     : call_(call), busy_(busy), held_(false) {
-  if (!py::can_park() || py::scheduler_or_null() != call.scheduler_) {
+  if (!py::can_switch() || py::scheduler_or_null() != call.scheduler_) {
     PyErr_Format(PyExc_RuntimeError, "%s belongs to the thread of its call's green", what);
   } else if (busy) {
     PyErr_Format(PyExc_RuntimeError, "another green is inside %s", what);

@@ -11,8 +11,9 @@ from patched import Ticker, isolated, together
 def refused(group: str) -> str:
     """Patches with one group refused; how it fell back."""
     from green import _core
+    from green.patch import install
 
-    (message,) = _core.patch_all()
+    (message,) = install()
     name, how = message.split(": ", 1)
     assert name == group
     assert how.endswith("(refused by GREENWSGI_PATCH_REFUSE)")
@@ -195,7 +196,7 @@ def test_monkey_patch_warns_of_each_group() -> None:
         monkey_patch()
 
     assert [str(one.message).split(":")[0] for one in caught] == ["sleep", "select"]
-    assert patch_report()["socket"] == "in place"
+    assert patch_report().groups["socket"] == "in place"
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="file")

@@ -57,7 +57,7 @@ def test_a_subinterpreter_uses_the_originals_beside_the_hooks() -> None:
         except ImportError:
             import _xxsubinterpreters as interpreters
         from green import _core
-        assert _core.patch_all() == []
+        assert _core.patch(_core.patch_groups()) == []
         keep = _core.spawn(_core.sleep, 0.01)
         other = interpreters.create()
         wrong = interpreters.run_string(other, '''if True:
@@ -95,7 +95,7 @@ def test_the_end_of_the_program_waits_for_its_threads_but_for_no_green() -> None
         import threading
         import time
         from green import _core
-        _core.patch_all()
+        assert _core.patch(_core.patch_groups()) == []
         told = threading.Event()
 
         def work():
@@ -118,7 +118,7 @@ def test_the_end_of_the_program_lets_greens_run_on_whom_its_threads_wait() -> No
         import threading
         import time
         from green import _core
-        _core.patch_all()
+        assert _core.patch(_core.patch_groups()) == []
         told = threading.Event()
 
         def work():

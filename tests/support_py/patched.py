@@ -54,9 +54,9 @@ def isolated(test: Callable[[], None] | None = None, **environment: str) -> Any:
 
 def patch() -> None:
     """Patches, in place and completely."""
-    from green import _core
+    from green.patch import install
 
-    assert _core.patch_all() == []
+    assert install() == []
 
 
 def together(*functions: Callable[[], Any]) -> list[Any]:
