@@ -7,14 +7,15 @@ lets them find `psycopg2.extensions`, and gives the module its callback once it 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import select
 import sys
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from green import _core
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 _MODULE = "psycopg2.extensions"
 
@@ -71,7 +72,7 @@ def _give_callback(extensions: ModuleType) -> None:
         extensions.set_wait_callback(wait)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -80,20 +81,21 @@ class _Finder(importlib.abc.MetaPathFinder):
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader, self)
+                spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
                 return spec
         return None
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Steps aside for the real one as soon as it has executed the module."""
 
-    def __init__(self, real: importlib.abc.Loader, finder: _Finder) -> None:
+    def __init__(self, real: Any, finder: _Finder) -> None:
         self._real = real
         self._finder = finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._real.create_module(spec)
+        made: ModuleType | None = self._real.create_module(spec)
+        return made
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None

@@ -12,7 +12,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -167,13 +166,12 @@ class Early(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class PatchReport:
+class PatchReport(NamedTuple):
     """What has been patched and how; str() of it is for people."""
 
-    groups: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str]
     """{group of functions: "in place", or how it fell back and why}, of those patched."""
-    early: tuple[Early, ...] = ()
+    early: tuple[Early, ...]
     """What was imported, made or started before, and whether that matters."""
 
     def __str__(self) -> str:

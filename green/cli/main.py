@@ -55,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def summaries() -> dict[str, str]:
+    """{name of a command: what it does}."""
+    return {name: command.summary for name, command in _COMMANDS.items()}
+
+
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog="greenwsgi",
