@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import linecache
 import os
 import pkgutil
 import runpy
@@ -86,6 +87,8 @@ def _run_code(code: str, arguments: list[str]) -> None:
     sys.argv[:] = ["-c", *arguments]
     _set_first_path("")
     compiled = _compiled(code + "\n", "<string>")
+    if sys.version_info >= (3, 13):  # Which shows its lines in tracebacks.
+        linecache.cache["<string>"] = (len(code), None, code.splitlines(True), "<string>")
     _execute(compiled, _new_main(__loader__=BuiltinImporter))
 
 

@@ -180,6 +180,20 @@ def test_the_main_program_holds_its_rlock_against_a_green_in_a_scope() -> None:
 
 
 @isolated
+def test_a_close_in_a_scope_still_wakes_who_waits_for_the_descriptor() -> None:
+    patch()
+    near, far = socket.socketpair()
+    reading = green.spawn(near.recv, 1)
+    green.sleep(0)
+
+    together(green.blocking()(near.close))
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        reading.get(timeout=10)
+    far.close()
+
+
+@isolated
 def test_leaving_a_scope_that_another_green_entered_is_an_error() -> None:
     patch()
     scope = green.blocking()
