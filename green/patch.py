@@ -29,23 +29,23 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "dns": ("names",),
     "thread": ("lock", "rlock", "thread"),
     "queue": ("queue",),
+    "signal": ("signal",),
     "time": ("sleep",),
     "subprocess": ("process",),
     "psycopg": (),  # No hooks: green._psycopg.
 }
 # What follows another keyword while it is not given itself.
-_PART_OF = {"ssl": "socket", "dns": "socket", "queue": "thread"}
+_PART_OF = {"ssl": "socket", "dns": "socket", "queue": "thread", "signal": "thread"}
 # What it takes to do without blocking: a Popen polls, reads pipes, sleeps and holds a lock.
 _NEEDS = {"subprocess": ("builtins", "os", "select", "thread", "time")}
 _ALIASES = {"threading": "thread"}
 # Known to eventlet or gevent; here there is nothing that they could turn on (docs/patching.md).
-_WITHOUT_EFFECT = frozenset(
-    {"MySQLdb", "Event", "aggressive", "contextvars", "signal", "sys"}
-)
+_WITHOUT_EFFECT = frozenset({"MySQLdb", "Event", "aggressive", "contextvars", "sys"})
 # Modules that are not called as their keyword.
 _MODULES = {
     "_io": "builtins",
     "_queue": "queue",
+    "_signal": "signal",
     "_socket": "socket",
     "_ssl": "ssl",
     "_thread": "thread",

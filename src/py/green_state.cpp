@@ -108,6 +108,9 @@ void GreenState::enter(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
   self.load();
   self.runtime_.signals_.saw_python();
+  if (Runtime::put_off_signals != 0 && self.is_root()) [[unlikely]] {
+    Runtime::raise_put_off_signals();
+  }
 }
 
 void GreenState::finish() {

@@ -5,6 +5,7 @@
 #include "src/py/runtime.hpp"
 
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -205,6 +206,28 @@ bool raise_if_interrupted() {
   runtime.scheduler().take_interrupt();
   if (state.raise_thrown()) return true;
   return state.is_root() && PyErr_CheckSignals() < 0;
+}
+
+bool put_off_signal(int number) {
+  const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+  const bool again = (Runtime::put_off_signals & bit) != 0;
+  if (again && number == SIGINT) {
+    Runtime::put_off_signals &= ~bit;
+    return false;
+  }
+  Runtime::put_off_signals |= bit;
+  Scheduler& scheduler = Runtime::current()->scheduler();
+  scheduler.interrupt(scheduler.root());
+  return true;
+}
+
+void Runtime::raise_put_off_signals() {
+  for (int number = 1; put_off_signals != 0; number++) {
+    const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+    if ((put_off_signals & bit) == 0) continue;
+    put_off_signals &= ~bit;
+    PyErr_SetInterruptEx(number);
+  }
 }
 
 namespace {

@@ -73,6 +73,10 @@ class GreenScope {
   GreenState state_;
 };
 
+/// Has the signal (1 to 64) come again as soon as the root fiber of the calling green's thread
+/// runs, and wakes that if it waits. False: a SIGINT that was to come already; it is handled now.
+bool put_off_signal(int number);
+
 /// Waits until `when`. False: a Python error is set. Switches.
 bool sleep_until(Instant when);
 /// The same from now, with a little slack; for no time at all: lets each other green have a turn.

@@ -47,6 +47,10 @@ class Runtime {
   /// False: Python error set.
   bool start();
 
+  /// Bits of signals that the root is to handle when it runs. Only the main thread has any.
+  static inline std::uint64_t put_off_signals = 0;
+  static void raise_put_off_signals();
+
   std::size_t unstarted = 0;  // Greens that were spawned and have not run yet.
 
   /// The blocking scopes of the calling thread while it has no runtime; the root takes them over.

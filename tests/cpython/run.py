@@ -119,6 +119,22 @@ class Run:
         return f"{outcome}: {why}" if why else outcome
 
 
+def read_exceptions() -> dict[str, str]:
+    """Test -> reason, of this version of Python. A line: versions, test, reason; tabs between."""
+    version = ".".join(platform.python_version_tuple()[:2])
+    exceptions = {}
+    for line in (HERE / "exceptions.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            versions, test, reason = line.split("\t")
+            if version in versions.split() or versions == "all":
+                exceptions[test] = reason
+    return exceptions
+
+
+UNRUN = "not run: "  # How the reason begins where the test would never end.
+EXCEPTIONS = read_exceptions()
+
+
 def read_results(path: Path) -> Run:
     result = Run()
     if not path.exists():
@@ -137,12 +153,14 @@ def run_module(module: str, way: str, out: Path, timeout: float) -> Run:
     """Runs it in a directory that is gone afterwards, and whatever it has started with it."""
     path = out / f"{module}.{way}.jsonl"
     path.unlink(missing_ok=True)
+    unrun = [] if way == "plain" else [t for t, why in EXCEPTIONS.items() if why.startswith(UNRUN)]
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory,
         (out / f"{module}.{way}.log").open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-P", HERE.resolve() / "worker.py", module, way, path.resolve()],
+            [sys.executable, "-P", HERE.resolve() / "worker.py", module, way, path.resolve(),
+             *unrun],
             cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         ) as process,
     ):  # fmt: skip
@@ -206,25 +224,12 @@ def judge(module: str, way: str, plain: Run, out: Path) -> Verdict:
     return verdict
 
 
-def read_exceptions() -> dict[str, str]:
-    """Test -> reason, of this version of Python. A line: versions, test, reason; tabs between."""
-    version = ".".join(platform.python_version_tuple()[:2])
-    exceptions = {}
-    for line in (HERE / "exceptions.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            versions, test, reason = line.split("\t")
-            if version in versions.split() or versions == "all":
-                exceptions[test] = reason
-    return exceptions
-
-
 def conclude(verdicts: list[Verdict]) -> bool:
     """Names what is lost; True when the bar holds and nothing is lost that is not an exception."""
-    exceptions = read_exceptions()
     unnamed = unwell = 0
     for verdict in verdicts:
         for test in verdict.lost():
-            reason = exceptions.get(test)
+            reason = EXCEPTIONS.get(test)
             unnamed += reason is None
             print(f"{'LOST' if reason is None else 'exception'} {verdict.way} {test}: "
                   f"{reason or verdict.ours.why(test)}")  # fmt: skip

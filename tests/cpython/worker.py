@@ -1,4 +1,4 @@
-"""Runs one of CPython's test modules, noting how each test ends: `worker.py MODULE WAY FILE`.
+"""Runs one of CPython's test modules: `worker.py MODULE WAY FILE [TEST LEFT OUT]...`.
 
 WAY is plain, patched, or green (patched, and all of it inside a green thread). FILE gets a line of
 JSON when a test begins and when it has ended, so that a crash or a hang loses only the test that
@@ -75,42 +75,43 @@ class Recorder(unittest.TestResult):
         self._outcome, self._why = "failed", "unexpected success"
 
 
-def without_left_out(suite: unittest.TestSuite) -> unittest.TestSuite:
+def without(left_out: tuple[str, ...], suite: unittest.TestSuite) -> unittest.TestSuite:
     """The suite, its nested ones kept for what their classes set up."""
     kept = type(suite)()
     for test in suite:
         if isinstance(test, unittest.TestSuite):
-            kept.addTest(without_left_out(test))
-        elif not test.id().startswith(LEFT_OUT):
+            kept.addTest(without(left_out, test))
+        elif not test.id().startswith(left_out):
             kept.addTest(test)
     return kept
 
 
-def run(module: str, out: TextIO) -> None:
+def run(module: str, out: TextIO, left_out: tuple[str, ...]) -> None:
     from test import support
 
     support.use_resources = RESOURCES
     suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{module}")
     recorder = Recorder(out)
-    without_left_out(suite).run(recorder)
+    without(LEFT_OUT + left_out, suite).run(recorder)
     out.write(json.dumps({"count": recorder.testsRun}) + "\n")
 
 
 def main() -> None:
-    module, way, path = sys.argv[1:]
+    module, way, path, *names = sys.argv[1:]
+    left_out = tuple(names)
     faulthandler.enable()
     with open(path, "w", buffering=1) as out:
         if way == "plain":
-            run(module, out)
+            run(module, out, left_out)
             return
         import green
 
         green.monkey_patch()
         green.sleep(0)  # From here on the main program is a green as well: its waits are the hub's.
         if way == "green":
-            green.spawn(run, module, out).get()
+            green.spawn(run, module, out, left_out).get()
         else:
-            run(module, out)
+            run(module, out, left_out)
 
 
 if __name__ == "__main__":

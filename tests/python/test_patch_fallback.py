@@ -212,3 +212,8 @@ def test_buffered_files() -> None:
 @isolated(GREENWSGI_PATCH_REFUSE="open")
 def test_opening_files() -> None:
     assert refused("open").startswith("not patched")
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="signal")
+def test_signals() -> None:
+    assert refused("signal").startswith("not patched")

@@ -1,0 +1,133 @@
+// signal.signal, getsignal: handlers run in the main program, as they run in the main thread.
+//
+// CPython runs a handler in whatever Python code its main OS thread runs, which may be any green:
+// an exception that it raises (Ctrl-C) would end that one, and a thread that is a green would
+// report it and nobody else hear of it. So each handler is wrapped in a Relay: called in a green
+// other than the root, it has the signal come again when the root runs. A second SIGINT before that
+// is handled where the program runs, or a loop that never waits could not be ended.
+#include "src/patch/hooks.hpp"
+#include "src/patch/waiting.hpp"
+#include "src/py/runtime_state.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+using py::Ref;
+
+struct Relay {
+  PyObject ob_base;
+  PyObject* handler;
+};
+PyTypeObject* relay_type = nullptr;
+
+Relay* relay_or_null(PyObject* object) {
+  return object != nullptr && Py_TYPE(object) == relay_type ? reinterpret_cast<Relay*>(object)
+                                                            : nullptr;
+}
+
+// Puts the signal off until the root runs. False: it is to be handled here and now.
+bool put_off(int number) {
+  if (!py::can_switch() || py::Runtime::current()->running()->is_root()) return false;
+  return py::put_off_signal(number);
+}
+
+PyObject* relay_call(PyObject* self, PyObject* arguments, PyObject* keywords) {
+  int number = 0;
+  const bool is_signal = PyTuple_GET_SIZE(arguments) == 2 &&
+                         as_int(PyTuple_GET_ITEM(arguments, 0), &number) && number >= 1 &&
+                         number <= 64;
+  if (is_signal && put_off(number)) Py_RETURN_NONE;
+  const Ref handler = Ref::share(relay_or_null(self)->handler);
+  return PyObject_Call(handler.get(), arguments, keywords);
+}
+
+void relay_dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  Py_CLEAR(relay_or_null(self)->handler);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+int relay_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(relay_or_null(self)->handler);
+  return 0;
+}
+
+PyType_Slot relay_slots[] = {
+    {Py_tp_doc, const_cast<char*>("Calls a signal handler in the main program.")},
+    {Py_tp_call, reinterpret_cast<void*>(relay_call)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(relay_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(relay_traverse)},
+    {0, nullptr},
+};
+PyType_Spec relay_spec = {
+    "green._core.SignalRelay", sizeof(Relay), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, relay_slots};
+
+Ref make_relay(PyObject* handler) {
+  Ref relay = Ref::steal(PyType_GenericAlloc(relay_type, 0));
+  if (relay) relay_or_null(relay.get())->handler = Py_NewRef(handler);
+  return relay;
+}
+
+// What the program knows of `handler`, which is taken over. A new reference.
+PyObject* without_relay(PyObject* handler) {
+  Relay* relay = relay_or_null(handler);
+  if (relay == nullptr) return handler;
+  PyObject* own = Py_NewRef(relay->handler);
+  Py_DECREF(handler);
+  return own;
+}
+
+PyObject* hook_signal(Call& call) {
+  const bool relayed = call.keywords() == nullptr && call.count() == 2 &&
+                       PyCallable_Check(call.item(1)) && relay_or_null(call.item(1)) == nullptr;
+  if (!relayed) return without_relay(call.pass_on());
+  const Ref relay = make_relay(call.item(1));
+  const Ref arguments = relay ? Ref::steal(PyTuple_Pack(2, call.item(0), relay.get())) : Ref();
+  return arguments ? without_relay(call.original(arguments.get())) : nullptr;
+}
+
+PyObject* hook_getsignal(Call& call) {
+  return without_relay(call.pass_on());
+}
+
+constexpr Target targets[] = {
+    target<hook_signal>("_signal", nullptr, "signal"),
+    target<hook_getsignal>("_signal", nullptr, "getsignal"),
+};
+
+// Handlers that are set already get their relays. On another thread than the main one they cannot
+// be set, and stay as they are.
+void relay_what_is_set() {
+  const Ref module = Ref::steal(PyImport_ImportModule("_signal"));
+  for (int number = 1; module && number <= 64; number++) {
+    const Ref handler = Ref::steal(PyObject_CallMethod(module.get(), "getsignal", "i", number));
+    if (handler && PyCallable_Check(handler.get()) && relay_or_null(handler.get()) == nullptr) {
+      const Ref relay = make_relay(handler.get());
+      const Ref set =
+          relay ? Ref::steal(PyObject_CallMethod(module.get(), "signal", "iO", number, relay.get()))
+                : Ref();
+    }
+    PyErr_Clear();
+  }
+}
+
+const char* check() {
+  if (relay_type == nullptr) {
+    relay_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&relay_spec));
+    PyErr_Clear();
+  }
+  if (relay_type == nullptr) return "no memory";
+  relay_what_is_set();
+  return nullptr;
+}
+
+}  // namespace
+
+const Group signal_group = {"signal", targets, check};
+
+}  // namespace greenwsgi::patch

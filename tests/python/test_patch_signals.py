@@ -1,0 +1,141 @@
+"""Python's signal handlers under the patch: they run in the main program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from patched import assert_same, isolated, outcome, patch, together
+
+
+def handle(number: int, frame: Any) -> None:
+    pass
+
+
+def use_handlers() -> list[Any]:
+    numbers = signal.SIGUSR1
+    return [
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        signal.signal(numbers, handle),
+        signal.getsignal(numbers) is handle,
+        signal.signal(numbers, signal.SIG_IGN) is handle,
+        signal.signal(numbers, signal.SIG_DFL),
+        outcome(signal.signal, numbers, "no handler"),
+        outcome(signal.signal, numbers),
+        outcome(signal.signal, 0, handle),
+        outcome(signal.getsignal, 999),
+    ]
+
+
+@isolated
+def test_handlers_are_set_and_told_as_unpatched() -> None:
+    before = use_handlers()
+    signal.signal(signal.SIGUSR2, handle)
+    patch()
+
+    assert signal.getsignal(signal.SIGUSR2) is handle
+    assert_same(use_handlers(), before)
+    assert_same(together(use_handlers)[0], before)
+
+
+@isolated
+def test_a_handler_runs_in_the_main_program_whoever_runs_when_the_signal_comes() -> None:
+    seen: list[tuple[int, int, bool]] = []
+    early = signal.SIGUSR1
+
+    def note(number: int, frame: Any) -> None:
+        seen.append((number, threading.get_ident(), frame is not None))
+
+    signal.signal(early, note)
+    patch()
+    signal.signal(signal.SIGUSR2, note)
+    main = threading.get_ident()
+
+    def send() -> None:
+        for number in (early, signal.SIGUSR2, early):
+            os.kill(os.getpid(), number)
+        assert not seen  # They wait until the main program runs.
+
+    together(send)
+    thread = threading.Thread(target=send)
+    seen_by_green, seen = seen, []
+    thread.start()
+    thread.join()
+
+    for some in (seen_by_green, seen):
+        assert sorted(some) == [(early, main, True), (signal.SIGUSR2, main, True)]
+
+
+@isolated
+def test_what_a_handler_raises_ends_the_main_programs_wait_and_no_other() -> None:
+    patch()
+
+    class Alarm(Exception):
+        pass
+
+    def ring(number: int, frame: Any) -> None:
+        raise Alarm
+
+    signal.signal(signal.SIGALRM, ring)
+    goes_on = threading.Event()
+
+    def work() -> str:
+        os.kill(os.getpid(), signal.SIGALRM)
+        goes_on.wait()
+        return "worked"
+
+    import green
+
+    worker = green.spawn(work)
+    assert outcome(time.sleep, 60) == (Alarm, "")
+    goes_on.set()
+    assert worker.get() == "worked"
+
+
+def ended(code: str) -> subprocess.CompletedProcess[str]:
+    head = "import os, signal, threading, time, green\ngreen.monkey_patch()\n"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", head + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_ctrl_c_while_a_thread_runs_ends_the_main_program() -> None:
+    done = ended(
+        "goes_on = threading.Event()\n"
+        "def work():\n"
+        "    goes_on.wait()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('went on')\n"
+        "    try: time.sleep(60)\n"
+        "    finally: print('cleaned up')\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "try: goes_on.set(); time.sleep(60)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+
+    assert done.stdout == "went on\ninterrupted\ncleaned up\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_a_second_ctrl_c_ends_a_loop_that_never_waits() -> None:
+    done = ended(
+        "def work():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('first', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while True: pass\n"
+        "green.spawn(work).join()\n"
+    )
+
+    assert done.stdout == "first\n"
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert done.returncode == -signal.SIGINT
