@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "greenwsgi/base/log.hpp"
+#include "src/module/arguments.hpp"
 #include "src/module/types.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/runtime.hpp"
@@ -155,11 +156,6 @@ PyObject* at_exit(PyObject*, PyObject*) {
 PyObject* after_fork_in_child(PyObject*, PyObject*) {
   py::Runtime::after_fork_in_child();
   Py_RETURN_NONE;
-}
-
-template <class Function>
-PyCFunction as_method(Function function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
 PyMethodDef functions[] = {

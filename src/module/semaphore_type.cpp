@@ -1,17 +1,13 @@
 // semaphore_type.cpp - Semaphore: the one primitive that green's events and results are made of.
 //
-// Greens of any thread and native threads wait in one queue, first come first served. A release
-// hands over to the first of the queue instead of counting, so nobody who comes later can overtake,
-// and `value` is above zero only while nobody waits. The GIL makes each step one. Who has been
-// handed something and then leaves by an exception hands it on. After fork(2) those who waited in
-// the parent still stand in the child's queue: a semaphore is not for use across it.
-#include <algorithm>
+// A release hands over to the first in line instead of counting (turns.hpp), so `value` is above
+// zero only while nobody waits. Who has been handed something and then leaves by an exception hands
+// it on. In the child of fork(2) the value stays as it was, and nobody waits.
 #include <new>
 
-#include "greenwsgi/base/list.hpp"
+#include "src/module/arguments.hpp"
+#include "src/module/turns.hpp"
 #include "src/module/types.hpp"
-#include "src/py/parking_lot.hpp"
-#include "src/py/runtime.hpp"
 
 namespace greenwsgi::module {
 
@@ -19,17 +15,11 @@ using py::Ref;
 
 namespace {
 
-// One that waits: in the queue exactly until it is handed something or gives up.
-struct Turn : ListNode {
-  PyThread_type_lock native = nullptr;  // What a native thread sleeps on; a green has none.
-  bool granted = false;
-};
-
 struct SemaphoreObject {
   PyObject ob_base;
   Py_ssize_t value;
   Py_ssize_t value_max;
-  List<Turn> turns;
+  Turns turns;
 };
 
 SemaphoreObject* semaphore_of(PyObject* self) {
@@ -37,79 +27,8 @@ SemaphoreObject* semaphore_of(PyObject* self) {
 }
 
 void hand_over(SemaphoreObject* self, Py_ssize_t count) {
-  for (; count > 0 && !self->turns.empty(); count--) {
-    Turn& turn = self->turns.pop_front();
-    turn.granted = true;
-    if (turn.native != nullptr)
-      PyThread_release_lock(turn.native);
-    else
-      py::unpark_one(&turn);  // False: its time is over, but it has not run; it will look.
-  }
+  for (; count > 0 && !self->turns.empty(); count--) self->turns.grant(self->turns.front());
   self->value += count;
-}
-
-// The end of a wait. `failed`: a Python error is set.
-bool leave(SemaphoreObject* self, Turn& turn, bool failed) {
-  if (!turn.granted) {
-    turn.unlink();
-    return false;
-  }
-  if (failed) hand_over(self, 1);
-  return !failed;
-}
-
-// Both waits: true: acquired. False: the time is over, or a Python error is set.
-bool wait_as_green(SemaphoreObject* self, Instant deadline) {
-  Turn turn;
-  self->turns.push_back(turn);
-  bool failed = false;
-  while (!turn.granted && !failed) {
-    const py::Woken woken = py::park_on(&turn, deadline, false, "semaphore");
-    failed = py::raise_if_interrupted();
-    if (woken == py::Woken::timed_out) break;
-  }
-  return leave(self, turn, failed);
-}
-
-PyLockStatus sleep_on(PyThread_type_lock lock, Instant deadline) {
-  using Microseconds = std::chrono::microseconds;
-  PY_TIMEOUT_T left = -1;
-  if (deadline != kNever) {
-    // Rounded up, and in portions, so that nothing overflows.
-    const auto rest = std::chrono::ceil<Microseconds>(deadline - Clock::now());
-    left = std::clamp<PY_TIMEOUT_T>(rest.count(), 0, Microseconds(std::chrono::hours(1)).count());
-  }
-  PyThreadState* thread = PyEval_SaveThread();
-  const PyLockStatus status = PyThread_acquire_lock_timed(lock, left, 1);
-  PyEval_RestoreThread(thread);
-  return status;
-}
-
-bool wait_as_thread(SemaphoreObject* self, Instant deadline) {
-  // On the heap and freed by hand: at the interpreter's end this thread may be unwound without the
-  // GIL, and then nothing here may run or vanish.
-  auto* turn = new (std::nothrow) Turn;
-  PyThread_type_lock lock = turn != nullptr ? PyThread_allocate_lock() : nullptr;
-  if (lock == nullptr) {
-    delete turn;
-    PyErr_NoMemory();
-    return false;
-  }
-  PyThread_acquire_lock(lock, WAIT_LOCK);
-  turn->native = lock;
-  self->turns.push_back(*turn);
-  bool failed = false;
-  while (!turn->granted && !failed) {
-    const PyLockStatus status = sleep_on(lock, deadline);
-    if (status == PY_LOCK_INTR) failed = PyErr_CheckSignals() < 0;
-    if (status == PY_LOCK_FAILURE && Clock::now() >= deadline) break;
-  }
-  const bool acquired = leave(self, *turn, failed);
-  PyThread_acquire_lock(lock, NOWAIT_LOCK);  // Held or not, now it is; it is freed unlocked.
-  PyThread_release_lock(lock);
-  PyThread_free_lock(lock);
-  delete turn;
-  return acquired;
 }
 
 bool take_now(SemaphoreObject* self) {
@@ -119,39 +38,33 @@ bool take_now(SemaphoreObject* self) {
   return true;
 }
 
-bool take(SemaphoreObject* self, Instant deadline) {
+// False: the time is over, or a Python error is set.
+bool take(SemaphoreObject* self, const Patience& patience) {
   if (take_now(self)) return true;
-  return py::can_park() ? wait_as_green(self, deadline) : wait_as_thread(self, deadline);
+  if (!patience.waits) return false;
+  const Waited waited = self->turns.wait(Errand::take, patience.deadline, "semaphore");
+  if (waited.granted && waited.failed) hand_over(self, 1);
+  return waited.granted && !waited.failed;
 }
 
-PyObject* semaphore_acquire(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* keywords[] = {"blocking", "timeout", nullptr};
-  int blocking = 1;
-  PyObject* timeout = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", const_cast<char**>(keywords),
-                                   &blocking, &timeout))
-    return nullptr;
-  Duration length{};
-  if (timeout != Py_None && !parse_seconds(timeout, &length)) return nullptr;
-  if (blocking == 0 && timeout != Py_None) {
+PyObject* semaphore_acquire(PyObject* self,
+                            PyObject* const* args,
+                            Py_ssize_t count,
+                            PyObject* names) {
+  PyObject* given[2] = {Py_True, Py_None};
+  if (!Given{args, count, names}.arrange("acquire", {"blocking", "timeout"}, given)) return nullptr;
+  Patience patience;
+  if (!parse_patience(given[0], nullptr, &patience)) return nullptr;
+  if (!patience.waits && given[1] != Py_None) {
     PyErr_SetString(PyExc_ValueError, "acquire: who does not block has no timeout");
     return nullptr;
   }
-  SemaphoreObject* semaphore = semaphore_of(self);
-  const bool at_once = blocking == 0 || (timeout != Py_None && length == Duration::zero());
-  if (at_once) return PyBool_FromLong(take_now(semaphore));
-  const bool acquired =
-      take(semaphore, timeout == Py_None ? kNever : saturating_add(Clock::now(), length));
+  if (!parse_patience(nullptr, given[1], &patience)) return nullptr;
+  const bool acquired = take(semaphore_of(self), patience);
   return PyErr_Occurred() ? nullptr : PyBool_FromLong(acquired);
 }
 
-PyObject* semaphore_release(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* keywords[] = {"n", nullptr};
-  Py_ssize_t count = 1;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n:release", const_cast<char**>(keywords),
-                                   &count))
-    return nullptr;
-  SemaphoreObject* semaphore = semaphore_of(self);
+PyObject* release(SemaphoreObject* semaphore, Py_ssize_t count) {
   if (count < 1) {
     PyErr_SetString(PyExc_ValueError, "release: n must be one or more");
     return nullptr;
@@ -164,14 +77,24 @@ PyObject* semaphore_release(PyObject* self, PyObject* args, PyObject* kwargs) {
   Py_RETURN_NONE;
 }
 
+PyObject* semaphore_release(PyObject* self,
+                            PyObject* const* args,
+                            Py_ssize_t count,
+                            PyObject* names) {
+  PyObject* given[1] = {};
+  if (!Given{args, count, names}.arrange("release", {"n"}, given)) return nullptr;
+  const Py_ssize_t n = given[0] == nullptr ? 1 : PyNumber_AsSsize_t(given[0], PyExc_OverflowError);
+  if (n == -1 && PyErr_Occurred()) return nullptr;
+  return release(semaphore_of(self), n);
+}
+
 PyObject* semaphore_enter(PyObject* self, PyObject*) {
-  if (!take(semaphore_of(self), kNever)) return nullptr;
+  if (!take(semaphore_of(self), {})) return nullptr;
   Py_RETURN_TRUE;
 }
 
-PyObject* semaphore_exit(PyObject* self, PyObject*) {
-  const Ref none = Ref::steal(PyTuple_New(0));
-  return none ? semaphore_release(self, none.get(), nullptr) : nullptr;
+PyObject* semaphore_exit(PyObject* self, PyObject* const*, Py_ssize_t) {
+  return release(semaphore_of(self), 1);
 }
 
 PyObject* get_value(PyObject* self, void*) {
@@ -179,9 +102,7 @@ PyObject* get_value(PyObject* self, void*) {
 }
 
 PyObject* get_waiting(PyObject* self, void*) {
-  Py_ssize_t count = 0;
-  semaphore_of(self)->turns.for_each([&count](Turn&) { count += 1; });
-  return PyLong_FromSsize_t(count);
+  return PyLong_FromSsize_t(semaphore_of(self)->turns.count());
 }
 
 PyObject* semaphore_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
@@ -200,30 +121,25 @@ PyObject* semaphore_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   SemaphoreObject* semaphore = semaphore_of(self);
   semaphore->value = value;
   semaphore->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
-  new (&semaphore->turns) List<Turn>;
+  new (&semaphore->turns) Turns;
   return self;
 }
 
 void semaphore_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  semaphore_of(self)->turns.~List();  // Whoever waits holds a reference: it is empty.
+  semaphore_of(self)->turns.~Turns();
   type->tp_free(self);
   Py_DECREF(type);
 }
 
-template <class Function>
-PyCFunction as_method(Function function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef methods[] = {
-    {"acquire", as_method(semaphore_acquire), METH_VARARGS | METH_KEYWORDS,
+    {"acquire", as_method(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS,
      "acquire($self, /, blocking=True, timeout=None)\n--\n\nTake one, in turn; False when there is "
      "none, or none came in `timeout` seconds. May switch."},
-    {"release", as_method(semaphore_release), METH_VARARGS | METH_KEYWORDS,
+    {"release", as_method(semaphore_release), METH_FASTCALL | METH_KEYWORDS,
      "release($self, /, n=1)\n--\n\nGive `n` to those who have waited longest. Never switches."},
     {"__enter__", semaphore_enter, METH_NOARGS, nullptr},
-    {"__exit__", semaphore_exit, METH_VARARGS, nullptr},
+    {"__exit__", as_method(semaphore_exit), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

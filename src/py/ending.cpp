@@ -18,6 +18,8 @@ constexpr Duration kExitPatience = std::chrono::seconds(1);
 
 }  // namespace
 
+Forks forks;
+
 void Runtime::close() {
   closing_ = true;
   const Instant deadline = saturating_add(scheduler_.now(), kExitPatience);
@@ -47,6 +49,7 @@ void Runtime::mark_closed() {
 }
 
 void Runtime::after_fork_in_child() {
+  forks = {forks.count + 1, current_ident()};
   clear_parking_lot();
   Runtime* old = current_;
   if (old == nullptr) return;

@@ -48,6 +48,15 @@ unsigned long current_ident();
 /// Greens that begin from now on have identities of their own.
 void give_identities();
 
+/// In how manieth child of fork(2) in a row this process is, and what current_ident() was of the
+/// green that forked last: there it is the root of a new runtime. Who remembers waiters or owners
+/// remembers the count with them: those of before a fork are gone.
+struct Forks {
+  unsigned count = 0;
+  unsigned long ident = 0;
+};
+extern Forks forks;
+
 /// To be called after every wait that may have been interrupted (io:: gave ECANCELED, or after
 /// park()): raises what was thrown at this green, or runs pending signal handlers on the root
 /// fiber. True: a Python error is set, give up. False: the interrupt was not for an exception, wait

@@ -1,11 +1,9 @@
 """Semaphores: greens and native threads in one queue."""
 
 import signal
-import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from greens import native
 
 import green
 
@@ -14,12 +12,6 @@ def let_wait(semaphore, count) -> None:
     """Lets others run until `count` wait."""
     while semaphore.waiting < count:
         green.sleep(0)
-
-
-def native(function: Callable[..., Any], *args: Any) -> threading.Thread:
-    thread = threading.Thread(target=function, args=args, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_what_is_there_is_taken_at_once_and_what_is_not_is_refused() -> None:
