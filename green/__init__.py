@@ -12,16 +12,27 @@ from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
 from green._version import __version__
 from green.async_result import AsyncResult
 from green.event import Event
+from green.lock import Condition, Lock, RLock
 from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
+from green.queue import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, ShutDown
 from green.semaphore import BoundedSemaphore, Semaphore
 
 __all__ = [
     "AsyncResult",
     "BoundedSemaphore",
+    "Channel",
+    "Condition",
     "Event",
     "Green",
     "GreenExit",
+    "JoinableQueue",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "RLock",
     "Semaphore",
+    "ShutDown",
     "Timeout",
     "__version__",
     "blocking",

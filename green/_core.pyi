@@ -1,11 +1,13 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any, Literal, Self, final
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, final
 
 from _typeshed.wsgi import WSGIApplication
 from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
 
 class GreenExit(BaseException):
     """Ends a green thread, quietly."""
@@ -75,6 +77,110 @@ class Semaphore:
 
     def __enter__(self) -> Literal[True]: ...
     def __exit__(self, *args: object) -> None: ...
+
+@disjoint_base
+class Lock:
+    """Held by one at a time; greens and native threads wait for it in one line."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def waiting(self) -> int: ...
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take it, in turn; False when it still was held after `timeout` seconds. May switch."""
+
+    def release(self) -> None:
+        """Give it to whoever has waited longest. Never switches. RuntimeError: nobody holds it."""
+
+    def locked(self) -> bool: ...
+    def __enter__(self) -> Literal[True]: ...
+    def __exit__(self, *args: object) -> None: ...
+    def _at_fork_reinit(self) -> None: ...
+
+@disjoint_base
+class RLock:
+    """Held by one green or native thread at a time, which may take it again."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def waiting(self) -> int: ...
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """As Lock's. May switch."""
+
+    def release(self) -> None:
+        """The last gives it to whoever has waited longest. RuntimeError: not the caller's."""
+
+    def locked(self) -> bool: ...
+    def __enter__(self) -> Literal[True]: ...
+    def __exit__(self, *args: object) -> None: ...
+    def _is_owned(self) -> bool: ...
+    def _recursion_count(self) -> int: ...
+    def _release_save(self) -> int: ...
+    def _acquire_restore(self, saved: int, /) -> None: ...
+    def _at_fork_reinit(self) -> None: ...
+
+class ShutDown(Exception):
+    """put() or get() of a queue that was shut down; queue.ShutDown, where that exists."""
+
+@disjoint_base
+class Queue(Generic[_T]):
+    """Items from some greens and native threads to others, first in, first out."""
+
+    maxsize: int
+    def __init__(self, maxsize: int | None = 0) -> None: ...
+    @property
+    def unfinished_tasks(self) -> int: ...
+    @property
+    def is_shutdown(self) -> bool: ...
+    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
+        """Put `item` in, or hand it to whoever has waited longest. May switch.
+
+        Full: there is no room, or was none in `timeout` seconds. ShutDown.
+        """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> _T:
+        """Take an item out, in turn. May switch.
+
+        Empty: there is none, or came none in `timeout` seconds. ShutDown: and there will be none.
+        """
+
+    def peek(self, block: bool = True, timeout: float | None = None) -> _T:
+        """The item that the next get() would take; as get() otherwise. May switch."""
+
+    def put_nowait(self, item: _T, /) -> None: ...
+    def get_nowait(self) -> _T: ...
+    def peek_nowait(self) -> _T: ...
+    def task_done(self) -> None:
+        """An item taken earlier is finished. Never switches. ValueError: more than were put."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all items are finished; False: not in `timeout` seconds. May switch."""
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """From now on put() raises ShutDown, and get() when it is empty. Never switches."""
+
+    def qsize(self) -> int: ...
+    def empty(self) -> bool: ...
+    def full(self) -> bool: ...
+    def getting(self) -> int: ...
+    def putting(self) -> int: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def __class_getitem__(cls, key: Any, /) -> GenericAlias: ...
+
+class LifoQueue(Queue[_T]):
+    """A Queue: last in, first out."""
+
+    def __new__(cls, maxsize: int | None = 0) -> Self: ...
+
+class PriorityQueue(Queue[_T]):
+    """A Queue: the least item first."""
+
+    def __new__(cls, maxsize: int | None = 0) -> Self: ...
+
+class Channel(Queue[_T]):
+    """A Queue without room: put() waits until its item is taken."""
+
+    def __init__(self) -> None: ...
 
 def spawn(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Green:
     """Start function(*args, **kwargs) in a green thread of its own."""

@@ -50,7 +50,9 @@ PACKAGE: dict[str, set[str]] = {
         "_version",
         "async_result",
         "event",
+        "lock",
         "patch",
+        "queue",
         "semaphore",
     },
     "_blocking": {"_core", "__init__"},
@@ -64,6 +66,8 @@ PACKAGE: dict[str, set[str]] = {
     "_version": set(),
     "async_result": {"_core", "event"},
     "event": {"_core"},
+    "lock": {"_core"},
+    "queue": {"_core"},
     "semaphore": {"_core"},
     "cli": {"_core", "_version", "patch", "__init__"},
 }

@@ -27,7 +27,8 @@ int execute(PyObject* self) {
   if (!py::check_thread_state(*PyThreadState_Get())) return -1;
   for (const AddToModule add :
        {AddToModule(module::add_green_type), AddToModule(module::add_timeout_type),
-        AddToModule(module::add_semaphore_type), AddToModule(module::add_functions),
+        AddToModule(module::add_semaphore_type), AddToModule(module::add_lock_types),
+        AddToModule(module::add_queue_types), AddToModule(module::add_functions),
         AddToModule(patch::add_to_module), AddToModule(wsgi::add_to_module)}) {
     if (add(self) < 0) return -1;
   }

@@ -10,6 +10,8 @@ namespace greenwsgi::module {
 int add_green_type(PyObject* module);
 int add_timeout_type(PyObject* module);
 int add_semaphore_type(PyObject* module);
+int add_lock_types(PyObject* module);
+int add_queue_types(PyObject* module);
 int add_functions(PyObject* module);
 
 /// A time in seconds, as Python says it. False: a Python error is set.
