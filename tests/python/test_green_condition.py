@@ -78,15 +78,21 @@ def test_a_wait_lets_go_of_all_that_an_rlock_counts() -> None:
 
     def work():
         with condition, condition, condition:
+            until(lambda: condition._lock.waiting == 1)
             condition.wait()
             return condition._lock._recursion_count()
 
-    waiter = green.spawn(work)
-    until(lambda: condition.waiting == 1)
-    with condition:
-        condition.notify()
+    def notify():
+        with condition:
+            condition.notify()
+            return condition._lock._recursion_count()
 
-    assert waiter.get() == 3
+    waiter = green.spawn(work)
+    until(condition._lock.locked)
+    notifier = green.spawn(notify)
+
+    assert notifier.get(timeout=10) == 1
+    assert waiter.get(timeout=10) == 3
     assert not condition._lock.locked()
 
 

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from greens import in_child, native, until
+from greens import fork, in_child, native, until
+from patched import isolated
 
 import green
 
@@ -289,18 +291,33 @@ def test_a_child_forked_by_a_handler_inside_a_wait_waits_on() -> None:
     children = []
 
     def handler(number, frame):
-        children.append(os.fork())
+        children.append(fork())
 
     old = signal.signal(signal.SIGALRM, handler)
     lock.acquire()
+    start = time.monotonic()
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
-        assert not lock.acquire(timeout=0.1)
+        refused = not lock.acquire(timeout=0.1)
+        waited = time.monotonic() - start >= 0.1
         if children[0] == 0:
-            os._exit(7 if lock.waiting == 0 and lock.locked() else 1)
+            os._exit(7 if refused and waited and lock.waiting == 0 and lock.locked() else 1)
     finally:
         if children[0] == 0:
             os._exit(2)
         signal.signal(signal.SIGALRM, old)
 
+    assert refused
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
+
+
+@isolated
+def test_a_signal_handler_may_release_what_a_program_without_greens_waits_for() -> None:
+    lock = green.Lock()
+    lock.acquire()
+    signal.signal(signal.SIGALRM, lambda number, frame: lock.release())
+
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+    assert lock.acquire()
+    assert green._core.debug_counts() == {}

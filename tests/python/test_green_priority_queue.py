@@ -33,6 +33,7 @@ def test_room_that_was_given_is_gone_after_shutdown() -> None:
     items.get()
     items.shutdown()
 
+    assert not items.full()
     with pytest.raises(green.ShutDown):
         putter.get()
     assert items.qsize() == 0
@@ -70,6 +71,19 @@ def test_greens_that_put_and_get_while_items_are_compared_do_no_harm() -> None:
         each.get(timeout=60)
 
     assert sorted(taken) == list(range(200))
+
+
+def test_a_shutdown_while_an_item_is_compared_refuses_it() -> None:
+    items = green.PriorityQueue()
+    items.put(Awkward(1))
+    putter = green.spawn(items.put, Awkward(0))
+    green.sleep(0)
+
+    items.shutdown()
+
+    with pytest.raises(green.ShutDown):
+        putter.get(timeout=10)
+    assert [item.number for item in drain(items)] == [1]
 
 
 def test_an_item_that_cannot_be_compared_is_refused_and_its_room_is_the_next_ones() -> None:

@@ -277,3 +277,17 @@ def test_a_peek_leaves_the_item(kind) -> None:
     assert [each.get() for each in takers] == [1, 2]
     assert last.get() == 3
     assert items.peek_nowait() == items.get_nowait() == 3
+
+
+def test_a_value_that_comes_back_is_shown_to_those_who_look(kind) -> None:
+    items = kind()
+    getter = green.spawn(items.get)
+    until(items.getting)
+    looker = green.spawn(items.peek)
+    until(lambda: items.getting() == 2)
+
+    items.put(1)
+    getter.kill(block=True)
+
+    assert looker.get(timeout=10) == 1
+    assert items.get_nowait() == 1

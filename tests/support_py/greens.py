@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -28,9 +29,16 @@ def drain(items: green.Queue[Any]) -> list[Any]:
     return [items.get_nowait() for _ in range(items.qsize())]
 
 
+def fork() -> int:
+    """os.fork(), of which Python from 3.12 on warns when there are native threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def in_child(function: Callable[[], Any]) -> bool:
     """Is function() true in a forked child?"""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         answer = 1
         try:
