@@ -4,7 +4,8 @@
     taskset -c 1 python bench/micro_green.py green      one of them, in this process
 
 Nanoseconds of an operation, the least of five runs; bytes of a parked green, page tables included.
-Bars: sleep(0) 0.3, spawn and join 0.08, Timeout 0.5 of gevent's; 6.5 KiB a parked green.
+Bars: sleep(0) 0.3, spawn and join 0.08, Timeout 0.5, queue round trip 0.3 of gevent's;
+6.5 KiB a parked green.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ class Runtime:
             import green as library
         else:
             import gevent as library
+            import gevent.queue
         self.spawn = library.spawn
         self.sleep = library.sleep
         self.timeout = library.Timeout
+        self.queue = library.queue.Queue
 
 
 def nothing() -> None:
@@ -66,12 +69,31 @@ def timeouts(runtime: Runtime, count: int) -> None:
             pass
 
 
+def queue_round_trips(runtime: Runtime, count: int) -> None:
+    there, back = runtime.queue(), runtime.queue()
+
+    def answer() -> None:
+        get, put = there.get, back.put
+        for _ in range(count):
+            put(get())
+
+    def ask() -> None:
+        put, get = there.put, back.get
+        for number in range(count):
+            put(number)
+            get()
+
+    for each in [runtime.spawn(answer), runtime.spawn(ask)]:
+        each.join()
+
+
 LOOPS: dict[str, tuple[Callable[[Runtime, int], None], int]] = {
     "sleep(0)": (yields, 200_000),
     "sleep(0) in two greens": (yield_pairs, 100_000),
     "spawn and join": (spawn_and_join, 50_000),
     "spawn 10,000, then join": (spawn_batch, 10_000),
     "with Timeout(30)": (timeouts, 100_000),
+    "queue round trip": (queue_round_trips, 50_000),
 }
 
 
