@@ -31,6 +31,14 @@ class Green:
         self, exception: type[BaseException] | BaseException = ..., block: bool = False
     ) -> None: ...
     def throw(self, exception: type[BaseException] | BaseException, /) -> None: ...
+    def link(self, callback: Callable[[Green], object], /) -> None:
+        """At its end, or now, call callback(green) in a new green of the same thread."""
+
+    def rawlink(self, callback: Callable[[Green], object], /) -> None:
+        """At its end, or now, call callback(green), which must not wait, on whoever's stack."""
+
+    def unlink(self, callback: Callable[[Green], object], /) -> None:
+        """Take back one link() or rawlink(); nothing happens when there is none."""
 
 @disjoint_base
 class Timeout(BaseException):
@@ -74,6 +82,12 @@ class Semaphore:
 
     def release(self, n: int = 1) -> None:
         """Give `n` to those who have waited longest. Never switches. ValueError: too many."""
+
+    def rawlink(self, callback: Callable[[Semaphore], object], /) -> None:
+        """As soon as one can be taken, call callback(semaphore), which must not wait."""
+
+    def unlink(self, callback: Callable[[Semaphore], object], /) -> None:
+        """Take a rawlink() back; nothing happens when there is none."""
 
     def __enter__(self) -> Literal[True]: ...
     def __exit__(self, *args: object) -> None: ...
@@ -185,11 +199,19 @@ class Channel(Queue[_T]):
 def spawn(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Green:
     """Start function(*args, **kwargs) in a green thread of its own."""
 
+def spawn_later(
+    seconds: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Green:
+    """spawn(), but it starts after `seconds`; until then it costs no stack, and may be killed."""
+
 def sleep(seconds: float = 0) -> None:
     """Let others run for `seconds`; 0: let each have a turn."""
 
 def getcurrent() -> Green:
     """The green thread that calls this; of the main program, its own."""
+
+def report_exception(what: str, where: object, /) -> None:
+    """Tell of the exception being handled, which nobody waits for."""
 
 def set_stack_bytes(size: int, /) -> None:
     """The stack of each green of threads that have none yet."""

@@ -51,10 +51,12 @@ Fiber::ExceptionState& exception_state() {
 
 // --- Fiber
 
-Fiber::Fiber(Scheduler& scheduler, Stack stack)
-    : scheduler_(scheduler),
-      stack_(stack),
-      number_(last_number.fetch_add(1, std::memory_order_relaxed) + 1) {}
+Fiber::Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number)
+    : scheduler_(scheduler), stack_(stack), number_(number != 0 ? number : take_number()) {}
+
+std::uint64_t Fiber::take_number() {
+  return last_number.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 const Wait& Fiber::wait() const {
   GW_ASSERT(wait_ != nullptr);
@@ -77,7 +79,7 @@ Scheduler::Scheduler(Hub& hub, std::size_t stack_bytes)
       stacks_(stack_bytes),
       running_(&root_),
       previous_current_(this_scheduler),
-      root_(*this, Stack{}) {
+      root_(*this, Stack{}, 0) {
   root_.state_ = Fiber::State::running;
   Result<Stack> stack = stacks_.take();
   GW_ASSERT(stack.ok());  // The first stack of a thread: without it there is nothing to run.
@@ -112,12 +114,12 @@ void Scheduler::abandon() {
 
 // --- Scheduler: the life of a fiber
 
-Result<Fiber*> Scheduler::make_fiber() {
+Result<Fiber*> Scheduler::make_fiber(std::uint64_t number) {
   const Result<Stack> stack = stacks_.take();
   if (!stack.ok()) return stack.error();
   std::byte* top = (*stack).top() - StackPool::kReserveBytes;
   constexpr std::size_t room = (sizeof(Fiber) + 15) / 16 * 16;
-  auto* fiber = new (top - room) Fiber(*this, *stack);
+  auto* fiber = new (top - room) Fiber(*this, *stack, number);
   std::byte* start = top - room - kBodyBytes;
   const auto bytes = static_cast<std::size_t>(start - (*stack).base);
   fiber->context_ = context::make_fcontext(start, bytes, [](context::transfer_t from) {

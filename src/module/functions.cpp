@@ -6,6 +6,7 @@
 #include "src/module/arguments.hpp"
 #include "src/module/types.hpp"
 #include "src/py/green_object.hpp"
+#include "src/py/later.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -29,13 +30,12 @@ bool parse_seconds(PyObject* seconds, Duration* length) {
 
 namespace {
 
-// The arguments behind `function` as a call takes them. False: a Python error is set.
+// All arguments as a call takes them. False: a Python error is set.
 bool pack_arguments(
     PyObject* const* args, Py_ssize_t count, PyObject* names, Ref* arguments, Ref* keywords) {
-  *arguments = Ref::steal(PyTuple_New(count - 1));
+  *arguments = Ref::steal(PyTuple_New(count));
   if (!*arguments) return false;
-  for (Py_ssize_t i = 1; i < count; i++)
-    PyTuple_SET_ITEM(arguments->get(), i - 1, Py_NewRef(args[i]));
+  for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(arguments->get(), i, Py_NewRef(args[i]));
   if (names == nullptr || PyTuple_GET_SIZE(names) == 0) return true;
   *keywords = Ref::steal(PyDict_New());
   if (!*keywords) return false;
@@ -52,12 +52,22 @@ PyObject* spawn(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* ke
     return nullptr;
   }
   Ref arguments, keywords;
-  if (!pack_arguments(args, count, keyword_names, &arguments, &keywords)) return nullptr;
-  if (py::ensure_scheduler() == nullptr) return nullptr;
-  Ref context = py::copy_context();
-  if (!context && PyErr_Occurred()) return nullptr;
+  if (!pack_arguments(args + 1, count - 1, keyword_names, &arguments, &keywords)) return nullptr;
   return reinterpret_cast<PyObject*>(
-      py::spawn_green(args[0], arguments.release(), keywords.release(), std::move(context)));
+      py::spawn_green(args[0], arguments.release(), keywords.release()));
+}
+
+PyObject* spawn_later(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keyword_names) {
+  if (count < 2 || !PyCallable_Check(args[1])) {
+    PyErr_SetString(PyExc_TypeError, "spawn_later() needs seconds and a callable");
+    return nullptr;
+  }
+  Duration length{};
+  Ref arguments, keywords;
+  if (!parse_seconds(args[0], &length)) return nullptr;
+  if (!pack_arguments(args + 2, count - 2, keyword_names, &arguments, &keywords)) return nullptr;
+  return reinterpret_cast<PyObject*>(py::spawn_green_later(
+      saturating_add(Clock::now(), length), args[1], arguments.release(), keywords.release()));
 }
 
 // After the runtime has been closed nobody else can run: the thread itself sleeps.
@@ -128,6 +138,20 @@ PyObject* set_log_level_by_name(PyObject*, PyObject* arg) {
   return nullptr;
 }
 
+PyObject* report_exception(PyObject*, PyObject* args) {
+  const char* what = nullptr;
+  PyObject* where = nullptr;
+  if (!PyArg_ParseTuple(args, "sO:report_exception", &what, &where)) return nullptr;
+  const Ref exception = Ref::steal(PyErr_GetHandledException());
+  if (!exception) {
+    PyErr_SetString(PyExc_RuntimeError, "report_exception: none is being handled");
+    return nullptr;
+  }
+  PyErr_SetObject(PyExceptionInstance_Class(exception.get()), exception.get());
+  py::report_exception(what, where);
+  Py_RETURN_NONE;
+}
+
 PyObject* set_stack_bytes(PyObject*, PyObject* arg) {
   const std::size_t bytes = PyLong_AsSize_t(arg);
   if (bytes == static_cast<std::size_t>(-1) && PyErr_Occurred()) return nullptr;
@@ -162,6 +186,10 @@ PyMethodDef functions[] = {
     {"spawn", as_method(spawn), METH_FASTCALL | METH_KEYWORDS,
      "spawn(function, /, *args, **kwargs)\n--\n\nStart function(*args, **kwargs) in a green thread "
      "of its own, in a copy of the caller's context."},
+    {"spawn_later", as_method(spawn_later), METH_FASTCALL | METH_KEYWORDS,
+     "spawn_later(seconds, function, /, *args, **kwargs)\n--\n\nspawn(), but the green starts "
+     "after "
+     "`seconds`; until then it costs no stack, and may be killed."},
     {"sleep", as_method(sleep), METH_FASTCALL | METH_KEYWORDS,
      "sleep(seconds=0)\n--\n\nLet others run for `seconds`; 0: let each have a turn."},
     {"getcurrent", getcurrent, METH_NOARGS,
@@ -172,6 +200,9 @@ PyMethodDef functions[] = {
      "log(level, line, /)\n--\n\nWrite a line to the error log, without blocking."},
     {"set_log_level", set_log_level_by_name, METH_O,
      "set_log_level(level, /)\n--\n\nDrop lines below `level`."},
+    {"report_exception", report_exception, METH_VARARGS,
+     "report_exception(what, where, /)\n--\n\nTell of the exception being handled, which nobody "
+     "waits for."},
     {"set_stack_bytes", set_stack_bytes, METH_O,
      "set_stack_bytes(size, /)\n--\n\nThe stack of each green of threads that have none yet."},
     {"debug_counts", debug_counts, METH_NOARGS,

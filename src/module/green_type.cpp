@@ -116,6 +116,27 @@ PyObject* green_throw(PyObject* self, PyObject* exception) {
   Py_RETURN_NONE;
 }
 
+// After the end, whoever is linked is told at once.
+PyObject* tell_if_done(GreenObject* green) {
+  if (is_done(green)) green->links.tell(reinterpret_cast<PyObject*>(green));
+  Py_RETURN_NONE;
+}
+
+PyObject* green_link(PyObject* self, PyObject* callback) {
+  if (!green_of(self)->links.add_spawning(callback)) return nullptr;
+  return tell_if_done(green_of(self));
+}
+
+PyObject* green_rawlink(PyObject* self, PyObject* callback) {
+  if (!green_of(self)->links.add(callback)) return nullptr;
+  return tell_if_done(green_of(self));
+}
+
+PyObject* green_unlink(PyObject* self, PyObject* callback) {
+  if (!green_of(self)->links.remove(callback)) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* get_name(PyObject* self, void*) {
   GreenObject* green = green_of(self);
   if (green->name == nullptr) {
@@ -157,7 +178,7 @@ PyObject* get_exception(PyObject* self, void*) {
 const char* status_of(const GreenObject* green) {
   switch (green->status) {
     case GreenObject::Status::ready:
-      return "not started";
+      return green->later != nullptr ? "to start later" : "not started";
     case GreenObject::Status::done:
       return green->exception != nullptr ? "failed" : "finished";
     case GreenObject::Status::started:
@@ -194,14 +215,22 @@ int green_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(green->context);
   Py_VISIT(green->value);
   Py_VISIT(green->exception);
+  Py_VISIT(green->links.list);
   return 0;
 }
 
 int green_clear(PyObject* self) {
   GreenObject* green = green_of(self);
   // A green that has not started is held by its own stack: nothing of it is garbage.
-  py::forget_outcome(green);
+  Py_CLEAR(green->value);
+  Py_CLEAR(green->exception);
+  Py_CLEAR(green->links.list);
   return 0;
+}
+
+// Before anything of the garbage has been cleared: who is told of the exception may keep it.
+void green_finalize(PyObject* self) {
+  py::report_outcome(green_of(self));
 }
 
 void green_dealloc(PyObject* self) {
@@ -222,6 +251,18 @@ PyMethodDef methods[] = {
      "waits; one that has not started never will. `block`: wait for its end."},
     {"throw", green_throw, METH_O,
      "throw($self, exception, /)\n--\n\nRaise `exception` in the green, where it waits."},
+    {"link", green_link, METH_O,
+     "link($self, callback, /)\n--\n\nAt the end of this green, call callback(green) in a new "
+     "green "
+     "of the same thread,\nwhich may wait; at once when it has ended. Its exception is reported. "
+     "On a thread\nwhose green threads are ending, or that has none, it is called in place."},
+    {"rawlink", green_rawlink, METH_O,
+     "rawlink($self, callback, /)\n--\n\nAt the end of this green, call callback(green) on the "
+     "stack of whoever ends it, of any thread;\nat once when it has ended. It must not wait. Its "
+     "exception is reported."},
+    {"unlink", green_unlink, METH_O,
+     "unlink($self, callback, /)\n--\n\nTake back one link() or rawlink() of `callback`; nothing "
+     "happens when there is none."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -244,6 +285,7 @@ PyType_Slot slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(green_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(green_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(green_clear)},
+    {Py_tp_finalize, reinterpret_cast<void*>(green_finalize)},
     {Py_tp_repr, reinterpret_cast<void*>(green_repr)},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

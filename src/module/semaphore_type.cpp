@@ -8,6 +8,8 @@
 #include "src/module/arguments.hpp"
 #include "src/module/turns.hpp"
 #include "src/module/types.hpp"
+#include "src/py/links.hpp"
+#include "src/py/runtime.hpp"
 
 namespace greenwsgi::module {
 
@@ -20,6 +22,7 @@ struct SemaphoreObject {
   Py_ssize_t value;
   Py_ssize_t value_max;
   Turns turns;
+  py::Links links;  // Who wants to know that something can be taken.
 };
 
 SemaphoreObject* semaphore_of(PyObject* self) {
@@ -29,6 +32,9 @@ SemaphoreObject* semaphore_of(PyObject* self) {
 void hand_over(SemaphoreObject* self, Py_ssize_t count) {
   for (; count > 0 && !self->turns.empty(); count--) self->turns.grant(self->turns.front());
   self->value += count;
+  if (self->value == 0 || self->links.empty()) return;
+  const py::SavedError saved;
+  self->links.tell(reinterpret_cast<PyObject*>(self));
 }
 
 bool take_now(SemaphoreObject* self) {
@@ -97,6 +103,18 @@ PyObject* semaphore_exit(PyObject* self, PyObject* const*, Py_ssize_t) {
   return release(semaphore_of(self), 1);
 }
 
+PyObject* semaphore_rawlink(PyObject* self, PyObject* callback) {
+  SemaphoreObject* semaphore = semaphore_of(self);
+  if (!semaphore->links.add(callback)) return nullptr;
+  if (semaphore->value > 0) semaphore->links.tell(self);
+  Py_RETURN_NONE;
+}
+
+PyObject* semaphore_unlink(PyObject* self, PyObject* callback) {
+  if (!semaphore_of(self)->links.remove(callback)) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* get_value(PyObject* self, void*) {
   return PyLong_FromSsize_t(semaphore_of(self)->value);
 }
@@ -122,12 +140,14 @@ PyObject* semaphore_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   semaphore->value = value;
   semaphore->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
   new (&semaphore->turns) Turns;
+  semaphore->links = {};
   return self;
 }
 
 void semaphore_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   semaphore_of(self)->turns.~Turns();
+  Py_CLEAR(semaphore_of(self)->links.list);
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -138,6 +158,14 @@ PyMethodDef methods[] = {
      "none, or none came in `timeout` seconds. May switch."},
     {"release", as_method(semaphore_release), METH_FASTCALL | METH_KEYWORDS,
      "release($self, /, n=1)\n--\n\nGive `n` to those who have waited longest. Never switches."},
+    {"rawlink", semaphore_rawlink, METH_O,
+     "rawlink($self, callback, /)\n--\n\nCall callback(semaphore) once, as soon as one can be "
+     "taken, "
+     "on the stack of whoever releases it,\nof any thread. It must not wait, and takes nothing by "
+     "being called. Its exception is reported."},
+    {"unlink", semaphore_unlink, METH_O,
+     "unlink($self, callback, /)\n--\n\nTake back a rawlink(); nothing happens when there is "
+     "none."},
     {"__enter__", semaphore_enter, METH_NOARGS, nullptr},
     {"__exit__", as_method(semaphore_exit), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},

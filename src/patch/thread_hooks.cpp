@@ -116,7 +116,8 @@ unsigned long start_green(
   Ref packed = Ref::steal(PyTuple_Pack(5, function, arguments, keywords ? keywords : Py_None,
                                        lock ? lock : Py_None, awaited ? Py_True : Py_False));
   if (!body || !packed) return 0;
-  py::GreenObject* green = py::spawn_green(body.get(), packed.release(), nullptr, Ref());
+  py::GreenObject* green =
+      py::spawn_green(body.get(), packed.release(), nullptr, py::ContextOf::nothing);
   if (green == nullptr) return 0;
   const Ref owned = Ref::steal(reinterpret_cast<PyObject*>(green));
   name_after(green, function);

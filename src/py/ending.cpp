@@ -6,6 +6,7 @@
 // of a fork only the green that forked goes on; it becomes the root of a new runtime, and when its
 // function returns the process ends, as when a native thread forks.
 #include "src/py/green_object.hpp"
+#include "src/py/later.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
@@ -22,6 +23,7 @@ Forks forks;
 
 void Runtime::close() {
   closing_ = true;
+  kill_laters(*this);
   const Instant deadline = saturating_add(scheduler_.now(), kExitPatience);
   // A finally block may wait again, so there are rounds; a green that waits in a way that cannot be
   // interrupted costs the whole patience.
@@ -62,6 +64,7 @@ void Runtime::after_fork_in_child() {
   old->scheduler_.abandon();
   old->mark_closed();
   current_ = nullptr;
+  forget_laters(*old);
   // What goes by get_ident() (the owners of its locks, `threading`) goes on with the green's.
   if (forked_ident != 0 && ensure_scheduler() == nullptr) PyErr_Clear();
 }

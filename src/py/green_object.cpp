@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "src/py/later.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -25,6 +26,25 @@ void set_outcome(GreenObject* green, PyObject* exception) {
   (by_exit != 0 ? green->value : green->exception) = exception;
 }
 
+void mark_done(GreenObject* green) {
+  green->status = GreenObject::Status::done;
+  if (parked_count == 0) return;
+  while (unpark_one(green)) {
+  }
+}
+
+// A green that has not started ends here and now. Its fiber, when it has one, finds nothing to do
+// but to spawn what was linked to its end, which belongs to its own thread.
+void end_unstarted(GreenObject* green, PyObject* exception) {
+  set_outcome(green, exception);
+  mark_done(green);
+  const Ref function = Ref::steal(std::exchange(green->function, nullptr));
+  const Ref arguments = Ref::steal(std::exchange(green->arguments, nullptr));
+  const Ref keywords = Ref::steal(std::exchange(green->keywords, nullptr));
+  green->links.tell_plain(reinterpret_cast<PyObject*>(green));
+  if (green->later != nullptr) cancel_later(green);
+}
+
 // What a new green does, on its own stack.
 void run_green(GreenObject* green) {
   Runtime& runtime = *Runtime::current();
@@ -32,6 +52,7 @@ void run_green(GreenObject* green) {
   const Ref context = Ref::steal(std::exchange(green->context, nullptr));
   GreenState state(runtime, *runtime.scheduler().running(), context.get());
   if (green->status == GreenObject::Status::done) {  // Killed before it started.
+    green->links.tell(reinterpret_cast<PyObject*>(green));
     Py_DECREF(green);
     state.finish();
     return;
@@ -74,6 +95,8 @@ GreenObject* new_green_object() {
   green->number = 0;
   green->function = green->arguments = green->keywords = green->context = nullptr;
   green->value = green->exception = green->name = green->weakrefs = nullptr;
+  green->links = {};
+  green->later = nullptr;
   green->status = GreenObject::Status::ready;
   green->seen = false;
   PyObject_GC_Track(green);
@@ -84,13 +107,17 @@ void free_green_object(GreenObject* green) {
   PyTypeObject* type = Py_TYPE(green);
   PyObject_GC_UnTrack(green);
   if (green->weakrefs != nullptr) PyObject_ClearWeakRefs(reinterpret_cast<PyObject*>(green));
-  forget_outcome(green);
+  report_outcome(green);
+  Py_CLEAR(green->value);
+  Py_CLEAR(green->exception);
   Py_CLEAR(green->function);
   Py_CLEAR(green->arguments);
   Py_CLEAR(green->keywords);
   Py_CLEAR(green->context);
   Py_CLEAR(green->name);
-  if (free_count < kFreeMost) {
+  Py_CLEAR(green->links.list);
+  // One that the garbage collector has finalized is marked so for ever.
+  if (free_count < kFreeMost && PyObject_GC_IsFinalized(reinterpret_cast<PyObject*>(green)) == 0) {
     free_objects[free_count++] = green;
   } else {
     PyObject_GC_Del(green);
@@ -98,22 +125,39 @@ void free_green_object(GreenObject* green) {
   Py_DECREF(type);
 }
 
-GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords, Ref context) {
+GreenObject* prepare_green(PyObject* function,
+                           PyObject* arguments,
+                           PyObject* keywords,
+                           ContextOf context_of) {
   Ref arguments_owned = Ref::steal(arguments);
   Ref keywords_owned = Ref::steal(keywords);
-  Scheduler* scheduler = ensure_scheduler();
-  if (scheduler == nullptr) return nullptr;
+  if (ensure_scheduler() == nullptr) return nullptr;
   if (Runtime::current()->closing()) {
     PyErr_SetString(PyExc_RuntimeError, "cannot spawn a green: the interpreter is shutting down");
     return nullptr;
   }
+  Ref context = context_of == ContextOf::caller ? copy_context() : Ref();
+  if (!context && PyErr_Occurred()) return nullptr;
   GreenObject* green = new_green_object();
   if (green == nullptr) return nullptr;
   green->function = Py_NewRef(function);
   green->arguments = arguments_owned.release();
   green->keywords = keywords_owned.release();
   green->context = context.release();
-  const Result<Fiber*> fiber = scheduler->spawn([green] { run_green(green); });
+  return green;
+}
+
+Result<Fiber*> give_fiber(GreenObject* green, Scheduler& scheduler) {
+  return scheduler.spawn([green] { run_green(green); }, green->number);
+}
+
+GreenObject* spawn_green(PyObject* function,
+                         PyObject* arguments,
+                         PyObject* keywords,
+                         ContextOf context_of) {
+  GreenObject* green = prepare_green(function, arguments, keywords, context_of);
+  if (green == nullptr) return nullptr;
+  const Result<Fiber*> fiber = give_fiber(green, Runtime::current()->scheduler());
   if (!fiber.ok()) {
     Py_DECREF(green);
     set_os_error(fiber.error());
@@ -141,24 +185,18 @@ bool throw_at_green(GreenObject* green, PyObject* exception) {
     case GreenObject::Status::ready:
       break;
   }
-  // It ends here and now; its fiber finds nothing to do.
   Ref instance = PyExceptionClass_Check(exception) ? Ref::steal(PyObject_CallNoArgs(exception))
                                                    : Ref::share(exception);
   if (!instance) return false;
   if (green->status != GreenObject::Status::ready) return throw_at_green(green, instance.get());
-  set_outcome(green, instance.release());
-  finish_green(green);
-  Py_CLEAR(green->function);
-  Py_CLEAR(green->arguments);
-  Py_CLEAR(green->keywords);
+  const Ref alive = Ref::share(reinterpret_cast<PyObject*>(green));
+  end_unstarted(green, instance.release());
   return true;
 }
 
 void finish_green(GreenObject* green) {
-  green->status = GreenObject::Status::done;
-  if (parked_count == 0) return;
-  while (unpark_one(green)) {
-  }
+  mark_done(green);
+  if (!green->links.empty()) green->links.tell(reinterpret_cast<PyObject*>(green));
 }
 
 Woken wait_for_green(GreenObject* green, Instant deadline) {
@@ -178,19 +216,14 @@ Woken wait_for_green(GreenObject* green, Instant deadline) {
   return Woken::unparked;
 }
 
-void forget_outcome(GreenObject* green) {
-  Py_CLEAR(green->value);
-  PyObject* exception = std::exchange(green->exception, nullptr);
-  if (exception == nullptr) return;
-  if (!green->seen) {
-    const SavedError saved;
-    const Ref name = green->name != nullptr
-                         ? Ref::share(green->name)
-                         : Ref::steal(PyUnicode_FromFormat("green-%llu", green->number));
-    PyErr_SetObject(PyExceptionInstance_Class(exception), exception);
-    report_exception("a green thread that nobody waited for", name.get());
-  }
-  Py_DECREF(exception);
+void report_outcome(GreenObject* green) {
+  if (green->exception == nullptr || std::exchange(green->seen, true)) return;
+  const SavedError saved;
+  const Ref name = green->name != nullptr
+                       ? Ref::share(green->name)
+                       : Ref::steal(PyUnicode_FromFormat("green-%llu", green->number));
+  PyErr_SetObject(PyExceptionInstance_Class(green->exception), green->exception);
+  report_exception("a green thread that nobody waited for", name.get());
 }
 
 }  // namespace greenwsgi::py

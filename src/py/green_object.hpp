@@ -6,9 +6,12 @@
 #pragma once
 
 #include "src/py/green_state.hpp"
+#include "src/py/links.hpp"
 #include "src/py/parking_lot.hpp"
 
 namespace greenwsgi::py {
+
+struct Later;
 
 struct GreenObject {
   enum class Status : unsigned char {
@@ -27,6 +30,8 @@ struct GreenObject {
   PyObject* exception;              // What else ended it.
   PyObject* name;                   // Null until asked for or given.
   PyObject* weakrefs;
+  Links links;   // Who wants to know of its end.
+  Later* later;  // While it waits for the time of its start.
   Status status;
   bool seen;  // Somebody has asked how it ended.
 };
@@ -42,10 +47,27 @@ extern PythonNames names;
 GreenObject* new_green_object();
 void free_green_object(GreenObject* green);  // tp_dealloc.
 
-/// Starts a green that calls function(*arguments, **keywords) in `context` (a contextvars.Context;
-/// empty: an empty one). Takes over `arguments` and `keywords` (may be null). nullptr: Python error
-/// set.
-GreenObject* spawn_green(PyObject* function, PyObject* arguments, PyObject* keywords, Ref context);
+/// What a new green's contextvars.Context is.
+enum class ContextOf : unsigned char {
+  caller,   // A copy of its spawner's.
+  nothing,  // Empty, as a thread's.
+};
+
+/// Starts a green that calls function(*arguments, **keywords). Takes over `arguments` and
+/// `keywords` (may be null). nullptr: Python error set.
+GreenObject* spawn_green(PyObject* function,
+                         PyObject* arguments,
+                         PyObject* keywords,
+                         ContextOf context_of = ContextOf::caller);
+
+/// The first half of spawn_green(): a green that is ready, without a fiber.
+GreenObject* prepare_green(PyObject* function,
+                           PyObject* arguments,
+                           PyObject* keywords,
+                           ContextOf context_of = ContextOf::caller);
+/// The second half: a fiber, which takes over the reference, of the scheduler's thread. Runs no
+/// Python. The caller counts it as unstarted.
+Result<Fiber*> give_fiber(GreenObject* green, Scheduler& scheduler);
 
 /// Throws at a green of any thread; one that is done is left alone, one that has not started never
 /// will. False: Python error set, which is the exception itself when the green is the caller.
@@ -54,10 +76,10 @@ bool throw_at_green(GreenObject* green, PyObject* exception);
 /// Waits until it is done. unparked: it is; interrupted: Python error set. Switches.
 Woken wait_for_green(GreenObject* green, Instant deadline);
 
-/// The green is done: `value` or `exception` says how. Wakes who waits for it.
+/// The green is done: `value` or `exception` says how. Wakes who waits for it, and tells its links.
 void finish_green(GreenObject* green);
 
-/// Tells the world of an exception nobody has seen, and forgets how the green ended.
-void forget_outcome(GreenObject* green);
+/// Tells the world of an exception nobody has seen.
+void report_outcome(GreenObject* green);
 
 }  // namespace greenwsgi::py

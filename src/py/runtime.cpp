@@ -12,6 +12,7 @@
 
 #include "greenwsgi/base/log.hpp"
 #include "src/py/green_object.hpp"
+#include "src/py/later.hpp"
 #include "src/py/overflow.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime_state.hpp"
@@ -88,7 +89,9 @@ void Runtime::thread_end(PyObject* capsule) {
   if (self != current_ || is_finalizing()) return;
   // The thread is being taken apart: greens that are left cannot be run any more, and keep their
   // stacks, the scheduler and the hub.
+  self->closing_ = true;
   self->mark_closed();
+  kill_laters(*self);
   scopes_before = self->root_.scopes();
   self->root_.retire();
   current_ = nullptr;

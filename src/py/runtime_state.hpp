@@ -14,6 +14,8 @@
 
 namespace greenwsgi::py {
 
+struct Later;
+
 class Runtime {
  public:
   explicit Runtime(HubMade made);
@@ -28,6 +30,7 @@ class Runtime {
   PyThreadState& thread() { return thread_; }
   const std::string& hub_reason() const { return hub_reason_; }
   List<GreenState>& greens() { return greens_; }
+  List<Later>& laters() { return laters_; }
   /// The green that runs now; nullptr on the hub's stack and in a plain fiber.
   GreenState* running() {
     const Fiber* fiber = scheduler_.running();
@@ -75,6 +78,7 @@ class Runtime {
   std::string hub_reason_;
   Scheduler scheduler_;
   List<GreenState> greens_;  // Without the root.
+  List<Later> laters_;
   GreenState root_;
   SignalPipe signals_;
   Instant gil_offered_{};

@@ -54,6 +54,8 @@ class Fiber : public ListNode {
   Scheduler& scheduler() const { return scheduler_; }
   /// Rises with each fiber of the process; the root fibers have numbers too. Never 0.
   std::uint64_t number() const { return number_; }
+  /// A number for a fiber that is spawned later. From any thread.
+  static std::uint64_t take_number();
   /// What it waits for; only when parked.
   const Wait& wait() const;
   bool is_root() const { return stack_.base == nullptr; }
@@ -69,7 +71,7 @@ class Fiber : public ListNode {
 
  private:
   friend class Scheduler;
-  Fiber(Scheduler& scheduler, Stack stack);
+  Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number);
 
   Scheduler& scheduler_;
   Stack stack_;
@@ -120,8 +122,9 @@ class Scheduler {
   /// when its body returns.
   Result<Fiber*> spawn(void (*body)(void*), void* argument);
   /// The same for any callable of up to kBodyBytes, which is moved onto the fiber's own stack.
+  /// `number`: from Fiber::take_number(), or 0 for the next.
   template <class Body>
-  Result<Fiber*> spawn(Body body);
+  Result<Fiber*> spawn(Body body, std::uint64_t number = 0);
 
   /// Runs other fibers until unpark(). When an interrupt is pending and `wait` can be cancelled, it
   /// is cancelled at once. Afterwards the caller asks its own state, and take_interrupt(), why.
@@ -161,7 +164,7 @@ class Scheduler {
   void leave_to_loop(Fiber& self);
   void run_messages();
   void release(Fiber& fiber);
-  Result<Fiber*> make_fiber();
+  Result<Fiber*> make_fiber(std::uint64_t number = 0);
 
   Hub& hub_;
   StackPool stacks_;
@@ -180,11 +183,11 @@ class Scheduler {
 };
 
 template <class Body>
-Result<Fiber*> Scheduler::spawn(Body body) {
+Result<Fiber*> Scheduler::spawn(Body body, std::uint64_t number) {
   static_assert(sizeof(Body) <= kBodyBytes);
   static_assert(alignof(Body) <= 16);
   static_assert(std::is_nothrow_move_constructible_v<Body>);
-  Result<Fiber*> made = make_fiber();
+  Result<Fiber*> made = make_fiber(number);
   if (!made.ok()) return made;
   Fiber& fiber = **made;
   void* room =
