@@ -8,14 +8,16 @@ if "t" in sys.abiflags:  # Before the extension module, whose import would turn 
     )
 
 from green._blocking import blocking, original
-from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn
+from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn, spawn_later
 from green._version import __version__
 from green.async_result import AsyncResult
 from green.event import Event
+from green.group import Group, Pool
 from green.lock import Condition, Lock, RLock
 from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
 from green.queue import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, ShutDown
 from green.semaphore import BoundedSemaphore, Semaphore
+from green.waiting import iwait, joinall, killall, wait, with_timeout
 
 __all__ = [
     "AsyncResult",
@@ -25,9 +27,11 @@ __all__ = [
     "Event",
     "Green",
     "GreenExit",
+    "Group",
     "JoinableQueue",
     "LifoQueue",
     "Lock",
+    "Pool",
     "PriorityQueue",
     "Queue",
     "RLock",
@@ -39,12 +43,18 @@ __all__ = [
     "getcurrent",
     "import_patched",
     "is_monkey_patched",
+    "iwait",
+    "joinall",
     "kill",
+    "killall",
     "monkey_patch",
     "original",
     "patch_report",
     "sleep",
     "spawn",
+    "spawn_later",
+    "wait",
+    "with_timeout",
 ]
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from green._core import Semaphore, Timeout
 from green.event import Event
+from green.linked import Linked
 
 
-class AsyncResult:
-    """What one green or thread will know later. It is set once."""
+class AsyncResult(Linked):
+    """What one green or thread will know later. It is set once; wait() and iwait() take it."""
 
     def __init__(self) -> None:
         self._done = Event()
@@ -26,6 +27,7 @@ class AsyncResult:
         self._claim()
         self._value = value
         self._done.set()
+        self._tell_links()
 
     def set_exception(self, exception: BaseException) -> None:
         """Raise `exception` in all who wait, and will. RuntimeError as set(). Never switches."""
@@ -34,6 +36,7 @@ class AsyncResult:
         self._claim()
         self._exception = exception
         self._done.set()
+        self._tell_links()
 
     def get(self, timeout: float | None = None) -> Any:
         """The value, or raises the exception; Timeout when it is not set in `timeout` seconds.
@@ -46,6 +49,9 @@ class AsyncResult:
         if self._exception is not None:
             raise self._exception
         return self._value
+
+    def _is_ready(self) -> bool:
+        return self._done.is_set()
 
     def _claim(self) -> None:
         if not self._to_be_set.acquire(blocking=False):

@@ -7,10 +7,11 @@ looked at, and the flag is set before the entries are read, so no thread can fal
 from __future__ import annotations
 
 from green._core import Semaphore
+from green.linked import Linked
 
 
-class Event:
-    """A flag, at first not set."""
+class Event(Linked):
+    """A flag, at first not set. wait() and iwait() of the package take it: ready is set."""
 
     def __init__(self) -> None:
         self._flag = False
@@ -25,6 +26,7 @@ class Event:
         self._flag = True
         for turn in list(self._turns):
             turn.release()
+        self._tell_links()
 
     def clear(self) -> None:
         """Take the flag back. Those woken already return True all the same. Never switches."""
@@ -43,3 +45,6 @@ class Event:
             return self._flag or turn.acquire(timeout=timeout)
         finally:
             del self._turns[turn]
+
+    def _is_ready(self) -> bool:
+        return self._flag
