@@ -109,7 +109,7 @@ bool is_mine(LockObject* self) {
     const bool forked = self->owner == py::forks.ident;
     set_owner(self, forked ? PyThread_get_thread_ident() : self->owner);
   }
-  return self->owner == py::current_ident();
+  return self->owner == py::own_ident();
 }
 
 bool take_again(LockObject* self, const Patience& patience) {
@@ -118,7 +118,7 @@ bool take_again(LockObject* self, const Patience& patience) {
     return true;
   }
   if (!take(self, patience)) return false;
-  set_owner(self, py::current_ident());
+  set_owner(self, py::own_ident());
   return true;
 }
 

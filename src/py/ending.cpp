@@ -51,7 +51,7 @@ void Runtime::mark_closed() {
 }
 
 void Runtime::after_fork_in_child() {
-  forks = {forks.count + 1, current_ident()};
+  forks = {forks.count + 1, own_ident()};
   clear_parking_lot();
   Runtime* old = current_;
   if (old == nullptr) return;

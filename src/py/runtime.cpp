@@ -199,6 +199,12 @@ unsigned long current_ident() {
   return state->fiber().number();
 }
 
+unsigned long own_ident() {
+  Runtime* runtime = Runtime::current();
+  GreenState* state = runtime != nullptr ? runtime->running() : nullptr;
+  return state == nullptr || state->is_root() ? current_ident() : state->fiber().number();
+}
+
 void give_identities() {
   Runtime::gives_identities = true;
 }

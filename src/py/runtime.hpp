@@ -45,6 +45,8 @@ bool threads_are_greens();
 /// keeps its own as the root of the child), and in greens that had begun before give_identities():
 /// what they hold, they hold by that number.
 unsigned long current_ident();
+/// The same, but every green has its own from the start: for what only this package's objects see.
+unsigned long own_ident();
 /// Greens that begin from now on have identities of their own.
 void give_identities();
 

@@ -298,7 +298,7 @@ def test_who_waits_for_a_later_green_that_is_killed_is_woken() -> None:
 
 
 def test_a_later_green_has_its_number_and_name_from_the_start() -> None:
-    later = green.spawn_later(0.001, lambda: (green.getcurrent(), _core.current_ident()))
+    later = green.spawn_later(0.001, lambda: (green.getcurrent(), green.getcurrent().number))
     number, name = later.number, later.name
     assert "to start later" in repr(later)
 
