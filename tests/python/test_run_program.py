@@ -22,6 +22,8 @@ SHOW = """
 import sys
 print(sorted(globals()), sys.argv, __name__, __doc__, __package__)
 print(globals().get("__annotations__"))
+def typed(number: int): return number
+print(typed.__annotations__)
 print(repr(sys.path[0]), len(sys.path), globals().get("__file__"), __spec__)
 print(type(__loader__), type(__builtins__), sys.modules["__main__"].__dict__ is globals())
 print(sys.flags.safe_path, [name for name in sys.modules if name.startswith("_frozen")])
