@@ -19,6 +19,7 @@ from patched import Ticker, isolated, together
 import green
 from green import _core
 
+FILES = {"file", "buffered", "open", "close"}
 LOCKS = {"lock", "rlock", "thread"}
 SOCKETS = {"socket", "close", "tls", "names"}
 ALL = set(_core.patch_groups())
@@ -53,23 +54,24 @@ def run_program(text: str, status: int = 0, **environment: str) -> str:
         ({"time": False}, ALL - {"sleep"}),
         ({"all": True, "time": False}, ALL - {"sleep"}),
         ({"all": False, "time": True}, {"sleep"}),
-        ({"thread": True}, LOCKS | {"queue"}),
-        ({"threading": True}, LOCKS | {"queue"}),
-        ({"thread": True, "queue": False}, LOCKS),
-        ({"thread": False}, ALL - LOCKS - {"queue"}),
+        ({"thread": True}, LOCKS | {"queue", "signal"}),
+        ({"threading": True}, LOCKS | {"queue", "signal"}),
+        ({"thread": True, "queue": False}, LOCKS | {"signal"}),
+        ({"thread": False}, ALL - LOCKS - {"queue", "signal"}),
         ({"queue": True}, {"queue"}),
         ({"socket": True}, SOCKETS),
         ({"socket": True, "dns": False}, SOCKETS - {"names"}),
         ({"socket": False}, ALL - {"socket", "tls", "names"}),
         ({"ssl": True}, {"tls", "close"}),
-        ({"os": True}, {"descriptor", "close", "process"}),
+        ({"os": True}, {"descriptor", "open", "close", "process"}),
+        ({"builtins": True}, FILES),
         ({"os": False}, ALL - {"descriptor"}),
         ({"os": False, "subprocess": False}, ALL - {"descriptor", "process"}),
         (
             {"subprocess": True},
-            {"process", "descriptor", "close", "select", "sleep"} | LOCKS,
+            {"process", "descriptor", "select", "sleep"} | FILES | LOCKS,
         ),
-        ({"subprocess": True, "time": False, "os": False}, {"process", "select"} | LOCKS),
+        ({"subprocess": True, "time": False, "os": False}, {"process", "select"} | FILES | LOCKS),
         ({"sys": False, "MySQLdb": False, "Event": False}, ALL),
         ({"psycopg": True}, set()),
     ],
