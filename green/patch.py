@@ -27,7 +27,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "socket": ("socket", "close"),
     "ssl": ("tls", "close"),
     "dns": ("names",),
-    "thread": ("lock", "rlock", "thread"),
+    "thread": ("lock", "rlock", "thread", "semlock"),
     "queue": ("queue",),
     "signal": ("signal",),
     "time": ("sleep",),

@@ -54,6 +54,7 @@ extern const Group file_group;        // file_hooks.cpp
 extern const Group buffered_group;    // buffered_hooks.cpp
 extern const Group open_group;        // open_hooks.cpp
 extern const Group signal_group;      // signal_hooks.cpp
+extern const Group semlock_group;     // semlock_hooks.cpp
 
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call
 /// changes nothing. Appends the functions that have changed to the list `changed`.

@@ -112,9 +112,27 @@ const char* probe_buffered(PyObject* buffered) {
   return buffered_owner(buffered) == 0 ? nullptr : "a free buffered file has an owner";
 }
 
+// --- Locks of multiprocessing
+
+const char* probe_semlock(PyObject* lock) {
+  const Ref taken = Ref::steal(PyObject_CallMethod(lock, "acquire", nullptr));
+  const std::vector<std::size_t> places = find_ident(lock);
+  if (!taken || places.size() != 1) return "the owner of a SemLock was not found";
+  semlock_owner_offset = places[0];
+  const unsigned long self = semlock_owner(lock);
+  semlock_owner(lock) = self + 1;
+  const Ref foreign = Ref::steal(PyObject_CallMethod(lock, "_is_mine", nullptr));
+  semlock_owner(lock) = self;
+  const Ref own = Ref::steal(PyObject_CallMethod(lock, "_is_mine", nullptr));
+  if (foreign.get() != Py_False || own.get() != Py_True) return "a SemLock's owner is elsewhere";
+  const Ref released = Ref::steal(PyObject_CallMethod(lock, "release", nullptr));
+  return released ? nullptr : "a SemLock could not be released";
+}
+
 }  // namespace
 
 std::size_t rlock_owner_offset = 0;
+std::size_t semlock_owner_offset = 0;
 std::size_t buffered_owner_offset = 0;
 
 const char* check_socket() {
@@ -167,6 +185,19 @@ const char* check_buffered() {
   const Ref raw = probe ? Ref::steal(PyObject_CallNoArgs(probe.get())) : Ref();
   const Ref buffered = raw && type ? Ref::steal(PyObject_CallOneArg(type.get(), raw.get())) : Ref();
   const char* wrong = buffered ? probe_buffered(buffered.get()) : "no buffered file could be made";
+  PyErr_Clear();
+  return wrong;
+}
+
+const char* check_semlock() {
+  const Ref type = attribute_of_module("_multiprocessing", "SemLock");
+  PyErr_Clear();
+  if (!type) return nullptr;
+  // A recursive one, whose name goes at once.
+  char name[64];
+  PyOS_snprintf(name, sizeof name, "/greenwsgi-%ld", static_cast<long>(::getpid()));
+  const Ref lock = Ref::steal(PyObject_CallFunction(type.get(), "iiisi", 0, 1, 1, name, 1));
+  const char* wrong = lock ? probe_semlock(lock.get()) : "this system has no POSIX semaphores";
   PyErr_Clear();
   return wrong;
 }

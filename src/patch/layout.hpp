@@ -53,6 +53,12 @@ inline unsigned long& rlock_owner(PyObject* lock) {
   return *reinterpret_cast<unsigned long*>(reinterpret_cast<char*>(lock) + rlock_owner_offset);
 }
 
+/// The word of a _multiprocessing.SemLock that holds the OS thread which took it last.
+extern std::size_t semlock_owner_offset;
+inline unsigned long& semlock_owner(PyObject* lock) {
+  return *reinterpret_cast<unsigned long*>(reinterpret_cast<char*>(lock) + semlock_owner_offset);
+}
+
 /// Is this the lock that CPython (3.11, 3.12) releases by itself when a native thread ends? Such a
 /// release passes no hook.
 bool is_released_by_thread_end(PyObject* lock);
@@ -62,5 +68,6 @@ const char* check_socket();
 const char* check_rlock();
 const char* check_file();
 const char* check_buffered();
+const char* check_semlock();  // No word without the type.
 
 }  // namespace greenwsgi::patch::layout

@@ -20,7 +20,7 @@ import green
 from green import _core
 
 FILES = {"file", "buffered", "open", "close"}
-LOCKS = {"lock", "rlock", "thread"}
+LOCKS = {"lock", "rlock", "thread", "semlock"}
 SOCKETS = {"socket", "close", "tls", "names"}
 ALL = set(_core.patch_groups())
 

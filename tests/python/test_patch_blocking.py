@@ -157,7 +157,8 @@ def test_an_rlock_that_a_native_thread_holds_is_waited_for_in_a_scope() -> None:
             lock.acquire()
             return lock._is_owned()  # type: ignore[attr-defined]
 
-    threading.Thread(target=hold).start()
+    with green.blocking():
+        threading.Thread(target=hold).start()
     held.wait()
 
     assert together(take) == [True]
@@ -314,14 +315,18 @@ def test_classes_of_an_original_module_are_the_module_s_own() -> None:
         def run(self) -> None:
             self.seen = (_core.can_park(), threading.get_ident(), module.get_ident())
 
-    thread = Thread()
+    thread, native = Thread(), Thread()
     thread.start()
     thread.join()
+    with green.blocking():
+        native.start()
+    native.join()
 
     assert module.Event is threading.Event
     assert isinstance(thread, threading.Thread)
-    assert thread.seen[0] is False
-    assert thread.seen[1] == thread.seen[2]
+    assert thread.seen[0] is True
+    assert native.seen[0] is False
+    assert native.seen[1] == native.seen[2]
 
 
 @isolated

@@ -217,3 +217,8 @@ def test_opening_files() -> None:
 @isolated(GREENWSGI_PATCH_REFUSE="signal")
 def test_signals() -> None:
     assert refused("signal").startswith("not patched")
+
+
+@isolated(GREENWSGI_PATCH_REFUSE="semlock")
+def test_locks_that_processes_share() -> None:
+    assert refused("semlock").startswith("not patched")

@@ -220,3 +220,47 @@ def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
     )
 
     assert (done.stdout, done.stderr) == ("True 1 False\n0\n2\n", "")
+
+
+@isolated
+def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    locks = [context.Lock(), context.RLock()]
+    patch()
+    order: list[int] = []
+
+    def hold(lock: Any, number: int) -> None:
+        with lock:
+            order.append(number)
+            time.sleep(0.002)
+            order.append(number)
+
+    for lock in locks:
+        order.clear()
+        with Ticker() as ticker:
+            together(*[lambda n=n: hold(lock, n) for n in range(5)])  # noqa: B023
+        assert order == [n for n in range(5) for _ in range(2)]
+        assert ticker.longest < 0.05
+    plain, recursive = locks
+    recursive.acquire()
+    recursive.acquire()
+    assert together(lambda: recursive.acquire(timeout=0.01)) == [False]
+    assert together(lambda: outcome(recursive.release)[0]) == [AssertionError]
+    recursive.release()
+    recursive.release()
+    plain.acquire()
+    assert together(plain.release, lambda: plain.acquire(timeout=5)) == [None, True]
+
+
+@isolated
+def test_a_pool_of_processes_works_with_threads_that_are_greens() -> None:
+    import multiprocessing
+
+    patch()
+    with multiprocessing.get_context("fork").Pool(2) as pool, Ticker() as ticker:
+        assert pool.map(abs, range(-5, 0)) == [5, 4, 3, 2, 1]
+        assert pool.apply_async(pow, (2, 10)).get(30) == 1024
+
+    assert ticker.turns > 0
