@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from green import _core, _fallback, _psycopg
+from green import _core, _fallback, _psycopg, _psycopg3
 
 # Keywords and their groups of hooks. Locks, their owners and the end of threads belong together:
 # without one of them a lock excludes wrongly or a join blocks. close() goes with whatever waits for
@@ -32,7 +32,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "signal": ("signal",),
     "time": ("sleep",),
     "subprocess": ("process",),
-    "psycopg": (),  # No hooks: green._psycopg.
+    "psycopg": (),  # No hooks: green._psycopg and _psycopg3.
 }
 # What follows another keyword while it is not given itself.
 _PART_OF = {"ssl": "socket", "dns": "socket", "queue": "thread", "signal": "thread"}
@@ -88,6 +88,7 @@ def install(**keywords: bool) -> list[str]:
             messages += _patch(groups)
         if "psycopg" in chosen:
             _psycopg.cooperate()
+            _psycopg3.cooperate()
     return messages
 
 
