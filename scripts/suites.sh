@@ -4,13 +4,14 @@
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
 default_suites='project unit python epoll real load wheel'
+more_suites='drivers cpython lint sanitize fuzz'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
   for suite; do
-    case " $default_suites cpython lint sanitize fuzz " in
+    case " $default_suites $more_suites " in
       *" $suite "*) ;;
-      *) stop "there is no suite '$suite'; there are: $default_suites cpython lint sanitize fuzz" ;;
+      *) stop "there is no suite '$suite'; there are: $default_suites $more_suites" ;;
     esac
   done
   table='' failed=0
@@ -90,6 +91,23 @@ suite_real() {
   [ -z "${INSTALL_BROWSER:-}" ] || command -v chromedriver >/dev/null ||
     install $(cat tests/real/debian-packages)
   pytest_on tests/real -rs
+}
+
+# Tests whose server is not there are skipped, and say so. Two hundred megabytes of them are
+# installed only where they are asked for.
+suite_drivers() {
+  build_package
+  [ -z "${INSTALL_SERVERS:-}" ] || has_servers || install $(cat tests/drivers/debian-packages)
+  need test
+  need drivers
+  ! pkg-config --exists libmariadb || need mysqlclient  # It has no wheels.
+  pytest_on tests/drivers -rs
+}
+
+has_servers() {
+  for package in $(cat tests/drivers/debian-packages); do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || return 1
+  done
 }
 
 suite_load() {

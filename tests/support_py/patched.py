@@ -95,7 +95,8 @@ class Ticker:
     Time in which other programs had the processor does not count: a busy machine is not our doing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.002) -> None:
+        self.seconds = seconds
         self.longest = 0.0
         self.turns = 0
         self._ended = False
@@ -103,7 +104,7 @@ class Ticker:
     def _run(self) -> None:
         last = time.monotonic() - processor_wait()
         while not self._ended:
-            time.sleep(0.002)
+            time.sleep(self.seconds)
             now = time.monotonic() - processor_wait()
             self.longest = max(self.longest, now - last)
             self.turns += 1

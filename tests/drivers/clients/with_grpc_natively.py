@@ -1,0 +1,20 @@
+"""Plain calls, which wait in C: each goes to a native thread."""
+
+from typing import Any
+
+import grpc
+from measure import server
+
+from green._core import call_natively
+
+channel = grpc.insecure_channel(f"{server['host']}:{server['port']}")
+slow = channel.unary_unary("/test.Slow/Ask")
+
+
+def connect(number: int) -> Any:
+    grpc.channel_ready_future(channel).result(timeout=30)
+    return slow
+
+
+def ask(slow: Any, number: int) -> str:
+    return str(call_natively(slow, str(number).encode()).decode())
