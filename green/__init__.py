@@ -14,6 +14,7 @@ from green.async_result import AsyncResult
 from green.event import Event
 from green.group import Group, Pool
 from green.lock import Condition, Lock, RLock
+from green.native import NativePoolExecutor
 from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
 from green.queue import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, ShutDown
 from green.semaphore import BoundedSemaphore, Semaphore
@@ -31,6 +32,7 @@ __all__ = [
     "JoinableQueue",
     "LifoQueue",
     "Lock",
+    "NativePoolExecutor",
     "Pool",
     "PriorityQueue",
     "Queue",

@@ -296,6 +296,18 @@ def wait_fd(fd: int, events: int, timeout: float | None, /) -> bool:
 def call_natively(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call it on a native thread of the pool, and wait cooperatively."""
 
+def native_call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call it on a thread of the pool for the program's own calls, and wait cooperatively."""
+
+def native_start(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+    """Have a thread of that pool call it; nobody waits, an exception is reported."""
+
+def set_native_limits(threads: int, idle_seconds: float, /) -> None:
+    """At most so many threads in that pool, which end when idle for so long."""
+
+def native_counts() -> dict[str, int]:
+    """How many threads that pool has, how many are idle, how many calls wait for one."""
+
 def current_ident() -> int:
     """threading.get_ident() of the running green."""
 

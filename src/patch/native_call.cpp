@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 
-#include <chrono>
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "src/patch/waiting.hpp"
+#include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::patch {
 
@@ -25,22 +27,26 @@ struct Job {
   PyObject *error_type = nullptr, *error_value = nullptr, *error_trace = nullptr;
   bool done = false;
   bool given_up = false;
+  bool awaited = true;  // By a green, which gives up or frees it; else the thread frees it.
   Job* next = nullptr;
 };
 
 class Pool {
  public:
-  explicit Pool(unsigned most) : most_(most) {}
+  explicit Pool(NativeLimits limits) : limits_(limits) {}
 
   /// False: no thread could be started, and none is there to take the job.
   bool submit(Job& job);
-  /// Without the GIL. nullptr: idle for long, the caller ends.
+  /// Without the GIL. nullptr: idle for long, or one too many: the caller ends.
   Job* take();
+  void set_limits(NativeLimits limits);
+  NativeCounts counts();
 
  private:
   static void* work(void* pool);
+  bool start_thread();
 
-  const unsigned most_;
+  NativeLimits limits_;
   std::mutex mutex_;
   std::condition_variable arrived_;
   Job* first_ = nullptr;
@@ -50,39 +56,39 @@ class Pool {
   unsigned threads_ = 0;
 };
 
-// Never destroyed: at the process's end their threads may still be inside a look-up.
-Pool* lookups = nullptr;
-Pool* waits = nullptr;
+// By NativeWork. Never destroyed: at the process's end their threads may still be inside a call.
+constexpr std::size_t kPools = 3;
+std::array<Pool*, kPools> pools{};
+std::array<NativeLimits, kPools> pool_limits = {{{32}, {16384}, {20}}};
+thread_local const Pool* pool_of_this_thread = nullptr;
 
-// The child of a fork has none of the threads and perhaps a locked mutex: it starts anew.
+// The child of a fork has none of the threads and perhaps a locked mutex: it starts anew. A thread
+// of a pool that forks goes on as the child's only one.
 void forget_pools() {
-  lookups = nullptr;
-  waits = nullptr;
+  pools = {};
+  pool_of_this_thread = nullptr;
 }
 
 Pool* pool_for(NativeWork work) {
   static const int registered = pthread_atfork(nullptr, nullptr, forget_pools);
   (void)registered;
-  Pool*& pool = work == NativeWork::lookup ? lookups : waits;
-  constexpr unsigned kMostLookups = 32;
-  constexpr unsigned kMostWaits = 16384;
-  if (pool == nullptr) {
-    pool = new (std::nothrow) Pool(work == NativeWork::lookup ? kMostLookups : kMostWaits);
-  }
-  return pool;
+  const auto place = static_cast<std::size_t>(work);
+  if (pools[place] == nullptr) pools[place] = new (std::nothrow) Pool(pool_limits[place]);
+  return pools[place];
+}
+
+bool Pool::start_thread() {
+  pthread_t thread;
+  if (pthread_create(&thread, nullptr, work, this) != 0) return false;
+  pthread_detach(thread);
+  threads_ += 1;
+  return true;
 }
 
 bool Pool::submit(Job& job) {
   const std::lock_guard lock(mutex_);
-  if (queued_ + 1 > idle_ && threads_ < most_) {
-    pthread_t thread;
-    if (pthread_create(&thread, nullptr, work, this) == 0) {
-      pthread_detach(thread);
-      threads_ += 1;
-    } else if (threads_ == 0) {
-      return false;
-    }
-  }
+  if (queued_ + 1 > idle_ && threads_ < limits_.threads_max && !start_thread() && threads_ == 0)
+    return false;
   *last_ = &job;
   last_ = &job.next;
   queued_ += 1;
@@ -91,13 +97,19 @@ bool Pool::submit(Job& job) {
 }
 
 Job* Pool::take() {
-  constexpr auto kIdleTime = std::chrono::seconds(5);
   std::unique_lock lock(mutex_);
+  const Instant since = Clock::now();
+  const auto too_many = [this] { return threads_ > limits_.threads_max; };
   idle_ += 1;
-  const bool any = arrived_.wait_for(lock, kIdleTime, [this] { return first_ != nullptr; });
+  while (first_ == nullptr && !too_many()) {
+    const Instant end = saturating_add(since, limits_.idle_max);  // Which may change meanwhile.
+    if (Clock::now() >= end) break;
+    arrived_.wait_until(lock, end);
+  }
   idle_ -= 1;
-  if (!any) {
+  if (first_ == nullptr || too_many()) {
     threads_ -= 1;
+    if (first_ != nullptr) arrived_.notify_one();  // That was for somebody who stays.
     return nullptr;
   }
   Job* job = first_;
@@ -107,11 +119,29 @@ Job* Pool::take() {
   return job;
 }
 
+void Pool::set_limits(NativeLimits limits) {
+  const std::lock_guard lock(mutex_);
+  limits_ = limits;
+  unsigned coming = idle_;
+  while (queued_ > coming && threads_ < limits_.threads_max && start_thread()) coming += 1;
+  arrived_.notify_all();
+}
+
+NativeCounts Pool::counts() {
+  const std::lock_guard lock(mutex_);
+  return {threads_, idle_, queued_};
+}
+
 void finish(Job& job) {
-  if (!job.given_up) {
+  if (job.awaited && !job.given_up) {
     job.done = true;
     py::unpark_one(&job);
     return;
+  }
+  if (!job.awaited && job.result == nullptr) {
+    PyErr_Restore(std::exchange(job.error_type, nullptr), std::exchange(job.error_value, nullptr),
+                  std::exchange(job.error_trace, nullptr));
+    py::report_exception("a call on a native thread", job.self.get());
   }
   if (job.result != nullptr && job.undo != nullptr) job.undo(job.self.get(), job.result);
   Py_XDECREF(job.result);
@@ -124,15 +154,18 @@ void finish(Job& job) {
 // Not noexcept: at the interpreter's end CPython unwinds a thread that asks for the GIL.
 void* Pool::work(void* argument) {
   auto& pool = *static_cast<Pool*>(argument);
+  pool_of_this_thread = &pool;
   const PyGILState_STATE state = PyGILState_Ensure();
   for (;;) {
     PyThreadState* thread = PyEval_SaveThread();
     Job* job = pool.take();
     PyEval_RestoreThread(thread);
     if (job == nullptr) break;
-    job->result = job->call.run();
-    if (job->result == nullptr) {
-      PyErr_Fetch(&job->error_type, &job->error_value, &job->error_trace);
+    if (!job->given_up) {
+      job->result = job->call.run();
+      if (pool_of_this_thread != &pool) py::end_forked_child();
+      if (job->result == nullptr)
+        PyErr_Fetch(&job->error_type, &job->error_value, &job->error_trace);
     }
     finish(*job);
   }
@@ -140,23 +173,53 @@ void* Pool::work(void* argument) {
   return nullptr;
 }
 
+// nullptr: a Python error is set.
+Job* submit_job(const Call& call,
+                NativeWork work,
+                bool awaited,
+                void (*undo)(PyObject*, PyObject*)) {
+  Pool* pool = pool_for(work);
+  Job* job = pool == nullptr ? nullptr : new (std::nothrow) Job(call, undo);
+  if (job == nullptr || !job->call) {
+    delete job;
+    PyErr_NoMemory();
+    return nullptr;
+  }
+  job->awaited = awaited;
+  if (pool->submit(*job)) return job;
+  delete job;
+  PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  return nullptr;
+}
+
 }  // namespace
+
+bool on_native_thread(NativeWork work) {
+  const Pool* pool = pool_of_this_thread;
+  return pool != nullptr && pool == pools[static_cast<std::size_t>(work)];
+}
+
+bool start_natively(const Call& call, NativeWork work) {
+  return submit_job(call, work, false, nullptr) != nullptr;
+}
+
+void set_native_limits(NativeWork work, NativeLimits limits) {
+  GW_ASSERT(limits.threads_max > 0);
+  pool_limits[static_cast<std::size_t>(work)] = limits;
+  if (Pool* pool = pools[static_cast<std::size_t>(work)]; pool != nullptr) pool->set_limits(limits);
+}
+
+NativeCounts native_counts(NativeWork work) {
+  Pool* pool = pools[static_cast<std::size_t>(work)];
+  return pool != nullptr ? pool->counts() : NativeCounts{};
+}
 
 PyObject* call_natively(const Call& call,
                         NativeWork work,
                         const char* what,
                         void (*undo)(PyObject*, PyObject*)) {
-  Pool* pool = pool_for(work);
-  Job* job = pool == nullptr ? nullptr : new (std::nothrow) Job(call, undo);
-  if (job == nullptr || !job->call) {
-    delete job;
-    return PyErr_NoMemory();
-  }
-  if (!pool->submit(*job)) {
-    delete job;
-    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
-    return nullptr;
-  }
+  Job* job = submit_job(call, work, true, undo);
+  if (job == nullptr) return nullptr;
   while (!job->done) {
     py::park_on(job, kNever, false, what);
     if (!py::raise_if_interrupted()) continue;

@@ -16,7 +16,6 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import select
 import sys
 import time
 import types
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import green
-from green import _core
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "clients"), str(HERE.parent / "support_py")]
@@ -47,22 +45,7 @@ def main() -> None:
     client = importlib.import_module(name)
     if order == "imported first":
         green.monkey_patch()
-    give_psycopg2_a_callback()
     print(json.dumps(green.spawn(measure, client).get()))
-
-
-def give_psycopg2_a_callback() -> None:
-    """To be removed as soon as monkey_patch() does it; it does nothing then."""
-    extensions = sys.modules.get("psycopg2.extensions")
-    if extensions is None or extensions.get_wait_callback() is not None:
-        return
-    events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
-
-    def wait(connection: Any) -> None:
-        while (state := connection.poll()) != extensions.POLL_OK:
-            _core.wait_fd(connection.fileno(), events[state], None)
-
-    extensions.set_wait_callback(wait)
 
 
 def measure(client: types.ModuleType) -> dict[str, float]:

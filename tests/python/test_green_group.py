@@ -4,18 +4,12 @@ import gc
 import itertools
 import sys
 import threading
-from typing import Never
 
 import pytest
 from nothing_left import nothing_left  # noqa: F401
-from workers import Crowd
+from workers import Crowd, fail
 
 import green
-
-
-def fail(error) -> Never:
-    raise error
-
 
 # --- Group
 
@@ -269,7 +263,9 @@ def test_a_place_is_given_back_however_a_green_ends(monkeypatch) -> None:
         pool.spawn(green.sleep, 100).kill()
         pool.add(green.spawn_later(100, int))
         pool.kill()
-        pool.discard(pool.spawn(int))
+        discarded = pool.spawn(int)
+        pool.discard(discarded)
+        pool.discard(discarded)
     with pytest.raises(TypeError):
         pool.spawn("not callable")
     green.sleep(0)
@@ -279,21 +275,23 @@ def test_a_place_is_given_back_however_a_green_ends(monkeypatch) -> None:
 
 
 def test_adding_waits_for_a_place_and_takes_one() -> None:
-    pool, gate = green.Pool(1), green.Event()
-    first, second = green.spawn(gate.wait), green.spawn(gate.wait)
-    pool.add(first)
-    pool.add(first)
-    adders = [green.spawn(pool.add, second) for _ in range(2)]
+    pool, gate = green.Pool(2), green.Event()
+    waiting, another = [green.spawn(gate.wait) for _ in range(2)], green.spawn(gate.wait)
+    for each in waiting * 2:
+        pool.add(each)
+    adders = [green.spawn(pool.add, another) for _ in range(2)]
     green.sleep(0)
-    assert second not in pool
+    assert another not in pool
 
-    pool.discard(first)
-    green.sleep(0)
-    assert second in pool
-    gate.set()
-    green.joinall([first, second, *adders])
-
+    for each in waiting:
+        pool.discard(each)
+    green.joinall(adders)
+    assert list(pool) == [another]
     assert pool.free_count() == 1
+    gate.set()
+    green.joinall([*waiting, another])
+
+    assert pool.free_count() == 2
 
 
 def test_a_pool_can_grow_and_shrink_while_it_works() -> None:

@@ -8,11 +8,11 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import Never
 
 import pytest
 from nothing_left import nothing_left  # noqa: F401
 from patched import isolated, run_isolated
+from workers import fail
 
 import green
 from green import _core
@@ -23,10 +23,6 @@ def reported(monkeypatch) -> list[BaseException]:
     reports = []
     monkeypatch.setattr(sys, "unraisablehook", lambda report: reports.append(report.exc_value))
     return reports
-
-
-def fail(error) -> Never:
-    raise error
 
 
 # --- link

@@ -1,19 +1,16 @@
 """wait() and iwait() over whatever can be waited for, joinall(), killall() and with_timeout()."""
 
+import functools
 import gc
 import sys
 import threading
-from typing import Never
 
 import pytest
 from nothing_left import nothing_left  # noqa: F401
+from workers import fail
 
 import green
 from green.waiting import Arrivals
-
-
-def fail(error) -> Never:
-    raise error
 
 
 def links_left() -> int:
@@ -131,6 +128,30 @@ def test_objects_of_ones_own_take_part() -> None:
     door.unlock()
 
     assert waiter.get(timeout=10) == [door]
+
+
+def test_links_of_every_kind_are_called_though_one_of_them_fails(monkeypatch) -> None:
+    reports = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: reports.append(report.exc_value))
+    called = []
+
+    for make_ready in (
+        green.Event().set,
+        green.AsyncResult().set,
+        functools.partial(green.AsyncResult().set_exception, KeyError()),
+        green.Semaphore(0).release,
+    ):
+        linked = getattr(make_ready, "func", make_ready).__self__
+        linked.rawlink(lambda _: fail(KeyError("why")))
+        linked.rawlink(called.append)
+        linked.rawlink(print)
+        linked.unlink(print)
+        linked.unlink(print)
+        make_ready()
+        assert called.pop() is linked
+        assert str(reports.pop()) == "'why'"
+
+    assert called == reports == []
 
 
 @pytest.mark.parametrize("how", ["killed", "timed out", "abandoned", "enough"])

@@ -1,10 +1,39 @@
-"""Work for groups and pools of greens: how many are inside at once?"""
+"""Work for groups, pools and native threads, and ways to look at it."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Never
+
+import pytest
 
 import green
+from green import _core, native
+
+SECONDS = 60.0  # Longer than anything here takes on a machine that is busy.
+
+
+def fail(error: BaseException) -> Never:
+    raise error
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Lets others run until it is so."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        green.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def native_threads() -> Iterator[None]:
+    """Each test of a module that imports this has the pool of native threads to itself."""
+    green.getcurrent()  # Calls of a thread without greens are made in place.
+    yield
+    native.set_size(20, idle_seconds=0)
+    until(lambda: _core.native_counts() == {"threads": 0, "idle": 0, "queued": 0})
+    native.set_size(20)
 
 
 class Crowd:

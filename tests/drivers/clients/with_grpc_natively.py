@@ -5,10 +5,12 @@ from typing import Any
 import grpc
 from measure import server
 
-from green._core import call_natively
+from green import native
 
 channel = grpc.insecure_channel(f"{server['host']}:{server['port']}")
 slow = channel.unary_unary("/test.Slow/Ask")
+
+native.set_size(200)  # As many as there are greens.
 
 
 def connect(number: int) -> Any:
@@ -17,4 +19,4 @@ def connect(number: int) -> Any:
 
 
 def ask(slow: Any, number: int) -> str:
-    return str(call_natively(slow, str(number).encode()).decode())
+    return str(native.call(slow, str(number).encode()).decode())

@@ -5,20 +5,22 @@ from typing import Any
 import MySQLdb
 from measure import server
 
-from green._core import call_natively
+from green import native
+
+native.set_size(200)  # As many as there are greens.
 
 
 def connect(number: int) -> Any:
-    return call_natively(
+    return native.call(
         MySQLdb.connect, host=server["host"], port=server["port"], user=server["user"]
     )
 
 
 def ask(connection: Any, number: int) -> str:
     cursor = connection.cursor()
-    call_natively(cursor.execute, "SELECT SLEEP(0.5), %s", (number,))
+    native.call(cursor.execute, "SELECT SLEEP(0.5), %s", (number,))
     return str(cursor.fetchone()[1])
 
 
 def close(connection: Any) -> None:
-    call_natively(connection.close)
+    native.call(connection.close)

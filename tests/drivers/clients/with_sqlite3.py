@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from green._core import call_natively
+from green import native
 
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "file"
 holder = sqlite3.connect(path, isolation_level=None)
 holder.execute("BEGIN EXCLUSIVE")
+
+native.set_size(200)  # As many as there are greens.
 
 
 def connect(number: int) -> Any:
@@ -21,6 +23,6 @@ def connect(number: int) -> Any:
 
 def ask(connection: Any, number: int) -> str:
     with pytest.raises(sqlite3.OperationalError, match="database is locked"):
-        call_natively(connection.execute, "BEGIN EXCLUSIVE")
+        native.call(connection.execute, "BEGIN EXCLUSIVE")
     connection.close()
     return str(number)
