@@ -370,12 +370,16 @@ def test_later_greens_of_a_thread_that_ends_are_killed() -> None:
 def test_a_forked_child_has_none_of_its_parents_later_greens() -> None:
     read, write = os.pipe()
     later = green.spawn_later(0.05, os.write, write, b"started\n")
+    killed = green.spawn_later(100, int)
+    gone = weakref.ref(later)
     child = os.fork()
     if child == 0:
-        green.sleep(0.2)
-        later.kill()
-        os._exit(len(_core.debug_counts()) and _core.debug_counts()["timers"])
+        green.sleep(0.1)  # Twice as long as what would start here.
+        killed.kill()
+        del later  # The last reference: no timer has one.
+        os._exit(1 if gone() else 0)
     later.join()
+    killed.kill()
     assert os.waitpid(child, 0)[1] == 0
     os.close(write)
     assert os.read(read, 100) == b"started\n"

@@ -212,10 +212,16 @@ def test_a_pool_thread_that_forks_ends_the_child_with_its_call() -> None:
     green.getcurrent()
     parent = os.getpid()
 
-    child = native.call(os.fork)
+    def fork(status):
+        child = os.fork()
+        if child == 0 and status:
+            raise SystemExit(status)
+        return child
 
-    assert os.getpid() == parent
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for status in (0, 7):
+        child = native.call(fork, status)
+        assert os.getpid() == parent
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
 
 
 @isolated
