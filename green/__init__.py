@@ -1,6 +1,7 @@
 """Green threads for CPython, and the WSGI server that runs every call in one."""
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 if "t" in sys.abiflags:  # Before the extension module, whose import would turn the GIL on.
     raise ImportError(
@@ -14,11 +15,13 @@ from green.async_result import AsyncResult
 from green.event import Event
 from green.group import Group, Pool
 from green.lock import Condition, Lock, RLock
-from green.native import NativePoolExecutor
 from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
 from green.queue import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, ShutDown
 from green.semaphore import BoundedSemaphore, Semaphore
 from green.waiting import iwait, joinall, killall, wait, with_timeout
+
+if TYPE_CHECKING:
+    from green.native import NativePoolExecutor
 
 __all__ = [
     "AsyncResult",
@@ -63,3 +66,12 @@ __all__ = [
 def kill(green: Green, exception: type[BaseException] | BaseException = GreenExit) -> None:
     """Raise `exception` in `green`, where it waits; one that has not started never will."""
     green.kill(exception)
+
+
+def __getattr__(name: str) -> Any:
+    # Its module brings concurrent.futures and logging along, which few programs need from here.
+    if name == "NativePoolExecutor":
+        from green.native import NativePoolExecutor
+
+        return NativePoolExecutor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

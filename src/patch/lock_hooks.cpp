@@ -46,16 +46,16 @@ constexpr Target targets[] = {
     target<hook_release, 2>("_thread", "LockType", "__exit__"),
 };
 
-const char* check() {
+}  // namespace
+
+PyObject* acquire_now = nullptr;
+
+const char* make_acquire_now() {
   if (acquire_now == nullptr) acquire_now = PyTuple_Pack(1, Py_False);
   if (acquire_now != nullptr) return nullptr;
   PyErr_Clear();
   return "no memory";
 }
-
-}  // namespace
-
-PyObject* acquire_now = nullptr;
 
 bool acquire_deadline(const Call& call, Instant* deadline) {
   PyObject* given[2] = {};
@@ -82,6 +82,6 @@ bool acquire_deadline(const Call& call, Instant* deadline) {
   return true;
 }
 
-const Group lock_group = {"lock", targets, check};
+const Group lock_group = {"lock", targets, make_acquire_now};
 
 }  // namespace greenwsgi::patch

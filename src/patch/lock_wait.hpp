@@ -6,8 +6,10 @@
 
 namespace greenwsgi::patch {
 
-/// (False,): the arguments of an acquire() that does not wait. Made with the lock group.
+/// (False,): the arguments of an acquire() that does not wait.
 extern PyObject* acquire_now;
+/// Makes it; a check of the groups that use it. nullptr when all is well.
+const char* make_acquire_now();
 
 /// Until when an acquire() with these arguments waits. False: it does not wait, or its arguments
 /// are wrong, both of which the original knows best.

@@ -140,8 +140,13 @@ constexpr Target rlock_targets[] = {
     target<hook_acquire_restore>("_thread", "RLock", "_acquire_restore"),
 };
 
+const char* check() {
+  const char* wrong = layout::check_rlock();
+  return wrong != nullptr ? wrong : make_acquire_now();
+}
+
 }  // namespace
 
-const Group rlock_group = {"rlock", rlock_targets, layout::check_rlock};
+const Group rlock_group = {"rlock", rlock_targets, check};
 
 }  // namespace greenwsgi::patch

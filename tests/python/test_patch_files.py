@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from patched import Ticker, assert_same, isolated, outcome, patch, together
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 MEBIBYTE = 1 << 20
 
@@ -207,8 +207,7 @@ def test_greens_and_threads_write_to_one_file_whole_lines_each() -> None:
     import green
 
     reading = green.spawn(read)
-    for thread in threads:
-        thread.start()
+    start_natively(*threads)
     together(*[lambda line=line: write(line) for line in lines[2:]])
     for thread in threads:
         thread.join()

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from patched import Ticker, assert_same, isolated, outcome, patch, together
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 lock = threading.Lock()
 rlock = threading.RLock()
@@ -292,7 +292,7 @@ def test_greens_and_native_threads_hand_over_a_hundred_thousand_times() -> None:
             back.acquire()
 
     thread = threading.Thread(target=native)
-    thread.start()
+    start_natively(thread)
     together(green)
     thread.join()
 
@@ -328,8 +328,7 @@ def test_greens_of_several_threads_and_natives_exclude_each_other() -> None:
 
     threads = [threading.Thread(target=hub) for _ in range(3)]
     threads += [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
+    start_natively(*threads)
     for thread in threads:
         thread.join(40)
 

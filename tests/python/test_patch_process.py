@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from patched import isolated, patch, together
+from patched import isolated, patch, start_natively, together
 
 import green
 
@@ -140,7 +140,7 @@ def test_a_thread_started_in_a_green_is_joined_by_greens_and_natives() -> None:
     thread = threading.Thread(target=told.wait)
     thread.start()
     native = threading.Thread(target=thread.join)
-    native.start()
+    start_natively(native)
 
     together(thread.join, thread.join, lambda: (green.sleep(0), told.set()))
 

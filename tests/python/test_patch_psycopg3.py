@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patched import Ticker, isolated, together
+from patched import Ticker, isolated, start_natively, together
 
 import green
 
@@ -171,7 +171,7 @@ def test_a_native_thread_waits_as_before() -> None:
         results.append(waiting.wait(iter(()), 5, interval=0.1, timeout=2.0))
 
     thread = threading.Thread(target=wait)
-    thread.start()
+    start_natively(thread)
     thread.join()
 
     assert results == ["blocked", "blocked"]

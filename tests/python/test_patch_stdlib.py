@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from patched import Ticker, isolated, patch, together
+from patched import Ticker, isolated, patch, start_natively, together
 
 CLIENTS = 40
 PAUSE = 0.05  # Of the server, in seconds.
@@ -104,7 +104,7 @@ def serve_in_greens(handler: type[socketserver.BaseRequestHandler]) -> Any:
 def serve_in_threads(handler: type[socketserver.BaseRequestHandler]) -> Any:
     server = ThreadingServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    start_natively(thread)
     return server, thread.join
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from patched import Ticker, assert_same, isolated, outcome, patch, together
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 import green
 
@@ -78,7 +78,7 @@ def test_a_native_thread_at_the_other_end_sees_no_difference() -> None:
     patch()
     server, client = pair()
     thread = threading.Thread(target=echo, args=[server])
-    thread.start()
+    start_natively(thread)
 
     (echoed,) = together(lambda: exchange(client))
 
@@ -111,7 +111,7 @@ def test_time_outs_are_the_originals() -> None:
         # Connected by a thread, so that it can be done unpatched too.
         server, client = pair(10)
         thread = threading.Thread(target=server.do_handshake)
-        thread.start()
+        start_natively(thread)
         client.do_handshake()
         thread.join()
         client.settimeout(0.01)

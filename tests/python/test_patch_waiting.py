@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from patched import Ticker, assert_same, isolated, outcome, patch, together
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 selector = selectors.DefaultSelector()
 pool = concurrent.futures.ThreadPoolExecutor(4)
@@ -265,7 +265,7 @@ def test_a_native_thread_is_joined_without_stopping_the_others() -> None:
         end.set()
 
     with Ticker() as ticker:
-        together(late.start)
+        together(lambda: start_natively(late))
         assert together(lambda: early.join(0.01), early.is_alive) == [None, True]
         together(early.join, late.join, early.join, finish)
 
@@ -306,7 +306,7 @@ def test_an_interpreter_waits_for_native_threads_at_its_end_while_greens_run() -
 
     patch()
     end = threading.Event()
-    threading.Thread(target=end.wait).start()
+    start_natively(threading.Thread(target=end.wait))
 
     def set_later() -> None:
         time.sleep(0.05)

@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,15 @@ def patch() -> None:
     from green.patch import install
 
     assert install() == []
+
+
+def start_natively(*threads: threading.Thread) -> None:
+    """Starts them as native threads, also where threads are greens."""
+    import green
+
+    with green.blocking():
+        for thread in threads:
+            thread.start()
 
 
 def together(*functions: Callable[[], Any]) -> list[Any]:
