@@ -18,6 +18,7 @@ from green.lock import Condition, Lock, RLock
 from green.patch import import_patched, is_monkey_patched, monkey_patch, patch_report
 from green.queue import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, ShutDown
 from green.semaphore import BoundedSemaphore, Semaphore
+from green.tracing import start_from_environment, trace
 from green.waiting import iwait, joinall, killall, wait, with_timeout
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "sleep",
     "spawn",
     "spawn_later",
+    "trace",
     "wait",
     "with_timeout",
 ]
@@ -75,3 +77,6 @@ def __getattr__(name: str) -> Any:
 
         return NativePoolExecutor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+start_from_environment()

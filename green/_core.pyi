@@ -1,8 +1,8 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
 from collections.abc import Callable, Iterable
-from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final
+from types import FrameType, GenericAlias, TracebackType
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, final, type_check_only
 
 from _typeshed.wsgi import WSGIApplication
 from typing_extensions import disjoint_base
@@ -25,6 +25,8 @@ class Green:
     def value(self) -> Any: ...
     @property
     def exception(self) -> BaseException | None: ...
+    @property
+    def frame(self) -> FrameType | None: ...
     def join(self, timeout: float | None = None) -> None: ...
     def get(self, timeout: float | None = None) -> Any: ...
     def kill(
@@ -215,6 +217,64 @@ def report_exception(what: str, where: object, /) -> None:
 
 def set_stack_bytes(size: int, /) -> None:
     """The stack of each green of threads that have none yet."""
+
+@type_check_only
+class Details(TypedDict, total=False):
+    state: Literal["running", "ready", "waiting", "not started"]
+    spawner: str | None
+    thread: int  # What threading.get_ident() shows in the thread's main program.
+    age: float  # Seconds.
+    since: float  # Since it last ran, in seconds.
+    what: str  # It waits for: these three.
+    fd: int
+    address: int
+
+def greens() -> list[Green]:
+    """The greens of all threads that have not ended."""
+
+def green_details(green: Green, /) -> Details | None:
+    """What the green does, or None when it has ended."""
+
+def start_trace(fd: int, title: str, /) -> None:
+    """Trace all threads to a file, whose descriptor it takes. RuntimeError: there is a trace."""
+
+def stop_trace() -> None:
+    """Complete the file."""
+
+def watch_hub(
+    seconds: float | None,
+    report: Callable[[float, int, int, str | None, bool, FrameType | None], object] | None,
+    /,
+) -> None:
+    """Report hubs that are blocked for longer; None: stop."""
+
+@type_check_only
+class HubStatistics(TypedDict):
+    hub: str
+    running: int
+    ready: int
+    waiting: int
+    not_started: int
+    timers: int
+    operations: int
+    stacks: int
+    lag_longest: float
+    lag: tuple[int, ...]
+
+def hub_statistics() -> HubStatistics:
+    """Figures of the calling thread's hub."""
+
+@type_check_only
+class Outlook(TypedDict):
+    ready: int
+    timers: int
+    operations: int
+    thrown: int  # Greens that an exception is on its way to.
+    parked: int  # Greens that others must wake.
+    threads: list[int]  # Native numbers of the threads that have a hub.
+
+def outlook() -> Outlook:
+    """What might make greens go on, in all threads."""
 
 def debug_counts() -> dict[str, int]:
     """How many of each thing this thread has; for tests."""

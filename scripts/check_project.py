@@ -56,6 +56,7 @@ PACKAGE: dict[str, set[str]] = {
         "patch",
         "queue",
         "semaphore",
+        "tracing",
         "waiting",
     },
     "_blocking": {"_core", "__init__"},
@@ -70,6 +71,8 @@ PACKAGE: dict[str, set[str]] = {
     "_program": {"patch"},
     "_version": set(),
     "async_result": {"_core", "event", "linked"},
+    "backdoor": {"_core", "__init__", "debug"},
+    "debug": {"_core", "__init__"},
     "event": {"_core", "linked"},
     "group": {"_core", "waiting"},
     "linked": {"_core"},
@@ -77,8 +80,9 @@ PACKAGE: dict[str, set[str]] = {
     "queue": {"_core"},
     "native": {"_core", "__init__", "event", "linked"},
     "semaphore": {"_core"},
+    "tracing": {"_core", "__init__"},
     "waiting": {"_core", "linked"},
-    "cli": {"_core", "_version", "patch", "__init__"},
+    "cli": {"_core", "_version", "debug", "patch", "__init__"},
 }
 # Where versions of CPython differ: a green's state, and the private structs that hooks look into.
 VERSION_TESTS = ("src/py/thread_state", "src/patch/layout")

@@ -96,6 +96,13 @@ def parse_workers(text: str) -> int:
     return int(text)
 
 
+def parse_watchdog(text: str) -> float:
+    seconds = units.parse_seconds(text)
+    if 0 < seconds < WATCHDOG_SECONDS_MIN:
+        raise ValueError(f"needs 0 or at least 10ms, not {text!r}")
+    return seconds
+
+
 def parse_server_header(text: str) -> str:
     if not text.isascii() or not text.isprintable():
         raise ValueError("needs printable ASCII characters")
@@ -119,6 +126,7 @@ _LIMITS = "limits (sizes take k, M, G)"
 _TIMES = "time-outs (ms, s, m, h; seconds without a unit)"
 _RESPONSES = "requests and responses"
 
+WATCHDOG_SECONDS_MIN = 0.01
 ACCESS_LOGS = ("off", "common", "combined", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -191,6 +199,14 @@ class ServeOptions:
     )
     log_level: str = option(
         one_of(*LOG_LEVELS), "LEVEL", "info", _LOGS, f"the least to log: {', '.join(LOG_LEVELS)}"
+    )
+
+    watchdog: float = option(
+        parse_watchdog,
+        "TIME",
+        "0",
+        _LOGS,
+        "log what holds up all other calls for so long, with its stack; 0: do not watch",
     )
 
     request_line_bytes: int = option(

@@ -25,6 +25,7 @@ DELAY_SECONDS = 0.1  # Before the first restart that is not immediate; doubles e
 DELAY_SECONDS_MAX = 30.0
 START_FAILURES_MAX = 5  # Of each worker in a row, before the supervisor gives up.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PASSED_ON = (signal.SIGUSR2,)  # What they mean is the workers' matter.
 CUT_SECONDS = 2.0  # Between a cut's signal and SIGKILL.
 
 Work = Callable[[Callable[[], None]], int]
@@ -86,7 +87,7 @@ class Supervisor:
     def _listen_to_signals(self) -> None:
         """Signals arrive as bytes in a pipe: the handlers themselves have nothing to do."""
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
-        for number in (*STOP_SIGNALS, signal.SIGCHLD):
+        for number in (*STOP_SIGNALS, *PASSED_ON, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
 
     def _due(self) -> list[Slot]:
@@ -161,6 +162,8 @@ class Supervisor:
         for number in os.read(self._signals, 512):
             if number in STOP_SIGNALS:
                 self._stop(signal.Signals(number).name)
+            elif number in PASSED_ON:
+                self._signal_all(signal.Signals(number))
 
     def _hear_from(self, slot: Slot) -> None:
         slot.ready = os.read(slot.ready_fd, 1) != b""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from green import _core, patch
+from green import _core, debug, patch
 from green.cli.binding import Listener
 from green.cli.loader import load
 from green.cli.logs import AccessLog, log
@@ -43,6 +43,7 @@ class Worker:
         """Serves until a signal; `ready` is called once connections are accepted."""
         for number in self._stop_on:
             signal.signal(number, self._on_signal)
+        debug.on_signal()  # An application that wants SIGUSR2 for itself takes it.
         try:
             _core.set_stack_bytes(self._options.stack_size)  # Before anything makes a green.
             if not self._options.no_patch:
@@ -56,6 +57,8 @@ class Worker:
             ready()
         except Stopped:
             return 0
+        if self._options.watchdog > 0:
+            debug.watch_hub(self._options.watchdog)
         self._server.run()
         return 0
 

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,6 +33,10 @@ std::size_t bytes_at_once(int fd, std::size_t bytes) {
 
 }  // namespace
 
+std::string LineWriter::say_dropped(std::size_t lines) {
+  return std::to_string(lines) + " lines were dropped here: the log did not keep up";
+}
+
 LineWriter::~LineWriter() {
   {
     const std::lock_guard lock(mutex_);
@@ -48,6 +53,7 @@ void LineWriter::write(std::string_view line) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: signals are the main thread's.
     thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "green-writer");
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   if (gathered_.size() + line.size() + 1 > kBytesMax) {
@@ -76,8 +82,8 @@ void LineWriter::run() {
     if (gathered_.empty()) return;
     std::string text = std::exchange(gathered_, {});
     if (dropped_unsaid_ > 0) {
-      text += std::to_string(std::exchange(dropped_unsaid_, 0));
-      text += " lines were dropped here: the log did not keep up\n";
+      text += say_dropped_(std::exchange(dropped_unsaid_, 0));
+      text += '\n';
     }
     busy_ = true;
     lock.unlock();

@@ -137,8 +137,8 @@ Result<Fiber*> Scheduler::make_fiber(std::uint64_t number) {
   return fiber;
 }
 
-Result<Fiber*> Scheduler::spawn(void (*body)(void*), void* argument) {
-  Result<Fiber*> made = make_fiber();
+Result<Fiber*> Scheduler::spawn(void (*body)(void*), void* argument, std::uint64_t number) {
+  Result<Fiber*> made = make_fiber(number);
   if (!made.ok()) return made;
   (*made)->body_ = body;
   (*made)->argument_ = argument;

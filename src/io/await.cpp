@@ -46,7 +46,7 @@ std::int32_t await_done(AwaitedOp& op, const char* what, Instant deadline) {
   };
   scheduler.hub().submit(op);
 
-  OpWait wait{{what, cancel_op}, &op};
+  OpWait wait{{what, cancel_op, nullptr, op.fd}, &op};
   OpDeadline timer(op);
   if (deadline != kNever) scheduler.start(timer, deadline);
   scheduler.park(wait);

@@ -9,6 +9,8 @@
 #include "src/py/later.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/trace.hpp"
+#include "src/py/watchdog.hpp"
 
 namespace greenwsgi::module {
 
@@ -174,6 +176,8 @@ PyObject* debug_counts(PyObject*, PyObject*) {
 
 PyObject* at_exit(PyObject*, PyObject*) {
   py::close_runtime();
+  py::stop_watchdog();
+  py::stop_trace();
   Py_RETURN_NONE;
 }
 

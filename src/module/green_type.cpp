@@ -1,6 +1,7 @@
 // green_type.cpp - the type Green: what Python sees of src/py/green_object.hpp.
 #include "src/module/types.hpp"
 #include "src/py/green_object.hpp"
+#include "src/py/inspect.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -175,6 +176,10 @@ PyObject* get_exception(PyObject* self, void*) {
   return Py_NewRef(green->exception != nullptr ? green->exception : Py_None);
 }
 
+PyObject* get_frame(PyObject* self, void*) {
+  return py::green_frame(green_of(self)).release();
+}
+
 const char* status_of(const GreenObject* green) {
   switch (green->status) {
     case GreenObject::Status::ready:
@@ -272,6 +277,7 @@ PyGetSetDef properties[] = {
     {"number", get_number, nullptr, "Unique in the process; what get_ident() shows.", nullptr},
     {"value", get_value, nullptr, "What it returned, or the GreenExit that ended it.", nullptr},
     {"exception", get_exception, nullptr, "What ended it, or None.", nullptr},
+    {"frame", get_frame, nullptr, "Where it runs or waits: its innermost frame, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

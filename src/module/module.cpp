@@ -29,8 +29,8 @@ int execute(PyObject* self) {
        {AddToModule(module::add_green_type), AddToModule(module::add_timeout_type),
         AddToModule(module::add_semaphore_type), AddToModule(module::add_lock_types),
         AddToModule(module::add_queue_types), AddToModule(module::add_functions),
-        AddToModule(module::add_native_functions), AddToModule(patch::add_to_module),
-        AddToModule(wsgi::add_to_module)}) {
+        AddToModule(module::add_native_functions), AddToModule(module::add_debug_functions),
+        AddToModule(patch::add_to_module), AddToModule(wsgi::add_to_module)}) {
     if (add(self) < 0) return -1;
   }
   return 0;

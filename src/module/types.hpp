@@ -14,6 +14,7 @@ int add_lock_types(PyObject* module);
 int add_queue_types(PyObject* module);
 int add_functions(PyObject* module);
 int add_native_functions(PyObject* module);
+int add_debug_functions(PyObject* module);
 
 /// A time in seconds, as Python says it. False: a Python error is set.
 bool parse_seconds(PyObject* seconds, Duration* length);

@@ -10,6 +10,8 @@
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/trace.hpp"
+#include "src/py/watchdog.hpp"
 
 namespace greenwsgi::py {
 
@@ -53,13 +55,16 @@ void Runtime::mark_closed() {
 void Runtime::after_fork_in_child() {
   forks = {forks.count + 1, own_ident()};
   clear_parking_lot();
+  new (&all_mutex()) std::mutex;             // Another thread may have held it.
+  while (!all().empty()) all().pop_front();  // Other threads stayed in the parent.
+  forget_watchdog();
+  if (trace != nullptr) std::exchange(trace, nullptr)->abandon();
   Runtime* old = current_;
   if (old == nullptr) return;
-  GreenState* forker = old->running();
-  if (forker != nullptr && forker->has_ident()) forked_ident = forker->fiber().number();
-  // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
-  const GreenState* survivor = old->running();
+  GreenState* survivor = old->running();
   scopes_before = survivor != nullptr ? survivor->scopes() : 0;
+  if (survivor != nullptr && survivor->has_ident()) forked_ident = survivor->fiber().number();
+  // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
   old->signals_.close();
   old->scheduler_.abandon();
   old->mark_closed();

@@ -45,8 +45,16 @@ void end_unstarted(GreenObject* green, PyObject* exception) {
   if (green->later != nullptr) cancel_later(green);
 }
 
+// Number and name, not the green itself, which need not live as long.
+void note_spawner(GreenObject* green, GreenState& spawner) {
+  green->spawner_number = spawner.fiber().number();
+  const GreenObject* object = spawner.object_or_null();
+  if (object != nullptr && object->name != nullptr) green->spawner_name = Py_NewRef(object->name);
+}
+
 // What a new green does, on its own stack.
-void run_green(GreenObject* green) {
+void run_green(void* argument) {
+  auto* green = static_cast<GreenObject*>(argument);
   Runtime& runtime = *Runtime::current();
   runtime.unstarted -= 1;
   const Ref context = Ref::steal(std::exchange(green->context, nullptr));
@@ -97,6 +105,8 @@ GreenObject* new_green_object() {
   green->value = green->exception = green->name = green->weakrefs = nullptr;
   green->links = {};
   green->later = nullptr;
+  green->spawner_name = nullptr;
+  green->spawner_number = 0;
   green->status = GreenObject::Status::ready;
   green->seen = false;
   PyObject_GC_Track(green);
@@ -115,6 +125,7 @@ void free_green_object(GreenObject* green) {
   Py_CLEAR(green->keywords);
   Py_CLEAR(green->context);
   Py_CLEAR(green->name);
+  Py_CLEAR(green->spawner_name);
   Py_CLEAR(green->links.list);
   // One that the garbage collector has finalized is marked so for ever.
   if (free_count < kFreeMost && PyObject_GC_IsFinalized(reinterpret_cast<PyObject*>(green)) == 0) {
@@ -148,7 +159,7 @@ GreenObject* prepare_green(PyObject* function,
 }
 
 Result<Fiber*> give_fiber(GreenObject* green, Scheduler& scheduler) {
-  return scheduler.spawn([green] { run_green(green); }, green->number);
+  return scheduler.spawn(run_green, green, green->number);
 }
 
 GreenObject* spawn_green(PyObject* function,
@@ -165,7 +176,13 @@ GreenObject* spawn_green(PyObject* function,
   }
   Runtime::current()->unstarted += 1;
   green->number = (*fiber)->number();
+  note_spawner(green, *Runtime::current()->running());
   return reinterpret_cast<GreenObject*>(Py_NewRef(green));  // One is the stack's.
+}
+
+GreenObject* unstarted_green(const Fiber& fiber) {
+  auto* green = static_cast<GreenObject*>(fiber.argument_of(run_green));
+  return green != nullptr && green->status == GreenObject::Status::ready ? green : nullptr;
 }
 
 bool throw_at_green(GreenObject* green, PyObject* exception) {

@@ -30,8 +30,10 @@ struct GreenObject {
   PyObject* exception;              // What else ended it.
   PyObject* name;                   // Null until asked for or given.
   PyObject* weakrefs;
-  Links links;   // Who wants to know of its end.
-  Later* later;  // While it waits for the time of its start.
+  Links links;                   // Who wants to know of its end.
+  Later* later;                  // While it waits for the time of its start.
+  PyObject* spawner_name;        // Null: it had none.
+  std::uint64_t spawner_number;  // 0: the server, or the main program's own green.
   Status status;
   bool seen;  // Somebody has asked how it ended.
 };
@@ -72,6 +74,9 @@ Result<Fiber*> give_fiber(GreenObject* green, Scheduler& scheduler);
 /// Throws at a green of any thread; one that is done is left alone, one that has not started never
 /// will. False: Python error set, which is the exception itself when the green is the caller.
 bool throw_at_green(GreenObject* green, PyObject* exception);
+
+/// The green of a fiber that waits for its very first turn; nullptr for any other fiber.
+GreenObject* unstarted_green(const Fiber& fiber);
 
 /// Waits until it is done. unparked: it is; interrupted: Python error set. Switches.
 Woken wait_for_green(GreenObject* green, Instant deadline);

@@ -5,6 +5,7 @@
 
 #include "src/py/green_object.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/trace.hpp"
 
 namespace greenwsgi::py {
 
@@ -52,13 +53,21 @@ void TimedThrow::on_time(Timer& timer) noexcept {
 // --- GreenState
 
 GreenState::GreenState(Runtime& runtime, Fiber& root)
-    : thread_(runtime.thread()), runtime_(runtime), fiber_(root) {
+    : thread_(runtime.thread()),
+      runtime_(runtime),
+      fiber_(root),
+      began_(Clock::now()),
+      stopped_(began_) {
   GW_ASSERT(root.is_root());
   fiber_.local = this;
 }
 
 GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
-    : thread_(runtime.thread()), runtime_(runtime), fiber_(fiber) {
+    : thread_(runtime.thread()),
+      runtime_(runtime),
+      fiber_(fiber),
+      began_(runtime.turn_began()),
+      stopped_(began_) {
   GW_ASSERT(fiber.local == nullptr);
   GW_ASSERT(!fiber.is_root());
   has_ident_ = Runtime::gives_identities;
@@ -66,6 +75,8 @@ GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
   runtime.signals_.saw_python();
   fiber.local = this;
   runtime.greens_.push_back(*this);
+  if (trace != nullptr) [[unlikely]]
+    trace->begins(*this);
 }
 
 GreenState::~GreenState() {
@@ -102,6 +113,7 @@ void GreenState::close_scopes(unsigned count) {
 void GreenState::leave(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
   self.slice_.save(self.thread_);
+  self.stopped_ = self.runtime_.turn_began();
 }
 
 void GreenState::enter(void* local) noexcept {
@@ -113,9 +125,16 @@ void GreenState::enter(void* local) noexcept {
   }
 }
 
+Ref GreenState::frame() const {
+  if (fiber_.state() != Fiber::State::running) return slice_.frame();
+  return innermost_frame(thread_);
+}
+
 void GreenState::finish() {
   if (&runtime_ != Runtime::current()) end_forked_child();
   GW_ASSERT(!PyErr_Occurred());
+  if (trace != nullptr) [[unlikely]]
+    trace->names(*this);  // It may have been renamed.
   retire_object();
   drop_thrown();
   slice_.finish(thread_);
@@ -124,6 +143,8 @@ void GreenState::finish() {
   await_poke();
   fiber_.scheduler().take_interrupt();
   close_scopes(scopes_);  // A generator that was never closed may have left one open.
+  if (trace != nullptr) [[unlikely]]
+    trace->ends(*this);
   unlink();
   fiber_.local = nullptr;
 }

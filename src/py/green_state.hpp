@@ -53,6 +53,13 @@ class TimedThrow : public ListNode {
   PyObject* owner_ = nullptr;
 };
 
+/// The last thing that the trace knows of a green.
+struct TraceMark {
+  Instant at{};                // When it began to run or to wait; before the trace: unknown.
+  const char* what = nullptr;  // It waits for: a literal.
+  int fd = -1;
+};
+
 class GreenState : public ListNode {
  public:
   /// For the root fiber: its slice is what the thread state holds now.
@@ -93,6 +100,13 @@ class GreenState : public ListNode {
 
   /// What the patch room keeps for the green that runs a thread's function.
   void* of_thread = nullptr;
+  /// Its innermost Python frame; of any thread's green. Empty: none, and no error set.
+  Ref frame() const;
+  /// When it began, and when it last stopped running: the beginning of that turn of the hub.
+  Instant began() const { return began_; }
+  Instant stopped() const { return stopped_; }
+  /// Trace's own.
+  TraceMark trace_mark;
 
   // The switch: hooks of the scheduler.
   static void leave(void* local) noexcept;
@@ -122,6 +136,8 @@ class GreenState : public ListNode {
   Poke poke_;
   unsigned scopes_ = 0;
   bool has_ident_ = false;
+  Instant began_;
+  Instant stopped_;
 };
 
 }  // namespace greenwsgi::py

@@ -32,12 +32,13 @@ struct Waiter : ListNode {
     Waiter& of;
   };
   struct WaitPart : Wait {
-    WaitPart(Waiter& waiter, const char* what) : Wait{what, on_interrupt}, of(waiter) {}
+    WaitPart(Waiter& waiter, const char* what, const void* key)
+        : Wait{what, on_interrupt, key}, of(waiter) {}
     Waiter& of;
   };
 
-  Waiter(Fiber& waiting, const char* what)
-      : fiber(waiting), timer(*this), message(*this), wait(*this, what) {}
+  Waiter(Fiber& waiting, const char* what, const void* key)
+      : fiber(waiting), timer(*this), message(*this), wait(*this, what, key) {}
 
   bool decided() const { return queue == nullptr; }
   static void on_time(Timer& timer) noexcept;
@@ -165,7 +166,7 @@ void Waiter::on_message(Message& message) noexcept {
 Woken park_on(const void* key, Instant deadline, bool front, const char* what) {
   Scheduler& scheduler = *Scheduler::current();
   GW_ASSERT(scheduler.running() != nullptr);
-  Waiter waiter(*scheduler.running(), what);
+  Waiter waiter(*scheduler.running(), what, key);
   lot().add(waiter, key, front);
   if (deadline != kNever) scheduler.start(waiter.timer, deadline);
   scheduler.park(waiter.wait);

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "greenwsgi/base/log.hpp"
@@ -16,6 +18,7 @@
 #include "src/py/overflow.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/trace.hpp"
 
 namespace greenwsgi::py {
 
@@ -53,10 +56,32 @@ Runtime::Runtime(HubMade made)
       hub_reason_(std::move(made.reason)),
       scheduler_(*hub_, stack_bytes),
       root_(*this, scheduler_.root()),
-      signals_(scheduler_) {
-  scheduler_.set_hooks({GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn});
+      signals_(scheduler_),
+      tid_(::gettid()) {
+  set_hooks();
   current_ = this;
   root_.open_scopes(std::exchange(scopes_before, 0));
+  const std::lock_guard lock(all_mutex());
+  all().push_back(*this);
+}
+
+void Runtime::set_hooks() {
+  if (trace == nullptr) {
+    scheduler_.set_hooks(
+        {GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn});
+  } else {
+    scheduler_.set_hooks({Trace::leave, Trace::enter, before_wait, after_wait, Trace::each_turn});
+  }
+}
+
+std::mutex& Runtime::all_mutex() {
+  static auto* mutex = new std::mutex;
+  return *mutex;
+}
+
+List<Runtime>& Runtime::all() {
+  static auto* list = new List<Runtime>;  // Never destroyed, as the main thread's runtime.
+  return *list;
 }
 
 namespace {
@@ -94,6 +119,10 @@ void Runtime::thread_end(PyObject* capsule) {
   kill_laters(*self);
   scopes_before = self->root_.scopes();
   self->root_.retire();
+  {
+    const std::lock_guard lock(all_mutex());
+    self->unlink();
+  }
   current_ = nullptr;
   if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||
       self->scheduler_.timers() > 0) {
@@ -304,16 +333,30 @@ Ref copy_context() {
 void Runtime::before_wait() noexcept {
   current_->signals_.before_wait();
   current_->root_.load();
+  current_->turn_began_.store(kNever, std::memory_order_relaxed);
+  if (trace != nullptr) [[unlikely]]
+    trace->sleep_begins(*current_);
   PyEval_SaveThread();
 }
 
 void Runtime::after_wait() noexcept {
   take_gil(current_->thread_);
+  current_->turn_began_.store(Clock::now(), std::memory_order_relaxed);
+  if (trace != nullptr) [[unlikely]]
+    trace->sleep_ends(*current_);
   current_->signals_.after_wait();
+}
+
+void Runtime::count_turn(Duration away) noexcept {
+  counters_.lag_longest = std::max(counters_.lag_longest, away);
+  const auto place = std::bit_width(static_cast<std::uint64_t>(away.count()));
+  counters_.lag[std::min<std::size_t>(place, kLagPlaces - 1)] += 1;
 }
 
 void Runtime::each_turn() noexcept {
   const Instant now = Clock::now();
+  current_->count_turn(now - current_->turn_began());
+  current_->turn_began_.store(now, std::memory_order_relaxed);
   if (now - current_->gil_offered_ < kGilInterval) return;
   current_->gil_offered_ = now;
   current_->root_.load();

@@ -6,7 +6,9 @@
 // let go the root's slice is loaded, for other threads may look.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "src/py/green_state.hpp"
@@ -16,7 +18,7 @@ namespace greenwsgi::py {
 
 struct Later;
 
-class Runtime {
+class Runtime : public ListNode {
  public:
   explicit Runtime(HubMade made);
   Runtime(const Runtime&) = delete;
@@ -28,6 +30,13 @@ class Runtime {
   Scheduler& scheduler() { return scheduler_; }
   GreenState& root() { return root_; }
   PyThreadState& thread() { return thread_; }
+  /// Those of all threads of the process, the oldest first.
+  static List<Runtime>& all();
+  /// Guards the list for the watchdog, which has no GIL; the GIL may be held, not waited for.
+  static std::mutex& all_mutex();
+  /// When the present turn of the hub began to run fibers or, when it has not slept, to ask the
+  /// kernel; kNever while it sleeps. From any thread.
+  Instant turn_began() const { return turn_began_.load(std::memory_order_relaxed); }
   const std::string& hub_reason() const { return hub_reason_; }
   List<GreenState>& greens() { return greens_; }
   List<Later>& laters() { return laters_; }
@@ -36,6 +45,9 @@ class Runtime {
     const Fiber* fiber = scheduler_.running();
     return fiber == nullptr ? nullptr : static_cast<GreenState*>(fiber->local);
   }
+
+  /// Operations that the kernel has and that are not the runtime's own.
+  std::size_t operations() { return scheduler_.hub().in_flight() - (signals_.watching() ? 1 : 0); }
 
   /// Greens are being ended: none may begin.
   bool closing() const { return closing_; }
@@ -53,6 +65,31 @@ class Runtime {
   /// Bits of signals that the root is to handle when it runs. Only the main thread has any.
   static inline std::uint64_t put_off_signals = 0;
   static void raise_put_off_signals();
+  /// The hooks that this runtime's scheduler needs now, with a trace or without.
+  void set_hooks();
+  /// The number of its thread, for people and for /proc.
+  int tid() const { return tid_; }
+
+  /// Trace's own: when the hub's turn and its sleep began; when its track got a name.
+  struct {
+    Instant poll{}, sleep{}, named{};
+  } trace_mark;
+
+  /// The watchdog's own, under all_mutex(): the turn it has seen; since when others have waited for
+  /// it to end; when it was last seen; has it been reported?
+  struct Watched {
+    Instant turn{}, first = kNever, last{};
+    bool told = false;
+  } watched;
+
+  /// How long the hub was away for others, a turn of it each: place i counts those of less than
+  /// 2^i nanoseconds, the last one the rest. Sleeps are not counted.
+  static constexpr std::size_t kLagPlaces = 40;
+  struct Counters {
+    Duration lag_longest{};
+    std::uint64_t lag[kLagPlaces] = {};
+  };
+  const Counters& counters() const { return counters_; }
 
   std::size_t unstarted = 0;  // Greens that were spawned and have not run yet.
 
@@ -67,9 +104,11 @@ class Runtime {
  private:
   friend class GreenState;
   void mark_closed();
+  friend class Trace;
   static void before_wait() noexcept;
   static void after_wait() noexcept;
   static void each_turn() noexcept;
+  void count_turn(Duration away) noexcept;
   static void thread_end(PyObject* capsule);
   static inline thread_local Runtime* current_ = nullptr;
 
@@ -81,6 +120,9 @@ class Runtime {
   List<Later> laters_;
   GreenState root_;
   SignalPipe signals_;
+  std::atomic<Instant> turn_began_{Clock::now()};
+  Counters counters_;
+  const int tid_;
   Instant gil_offered_{};
   unsigned reasons_to_block_ = 0;  // One for closed_, one for each open blocking scope.
   bool closing_ = false;

@@ -21,6 +21,9 @@ class SignalPipe {
   /// On the main thread. False: a Python error is set.
   bool open();
 
+  /// Has the hub an operation of ours?
+  bool watching() const { return watch_.in_flight; }
+
   // On the hub's stack.
   void after_wait() { quiet_ = true; }   // The hub has slept.
   void saw_python() { quiet_ = false; }  // Whoever runs Python runs signal handlers as well.

@@ -194,6 +194,26 @@ void ThreadSlice::start(PyThreadState& thread, const Place& place, PyObject* con
   load(thread);
 }
 
+Ref innermost_frame(PyThreadState& thread) {
+  // Making the frame's object may start the garbage collector, and code that it calls may let the
+  // thread whose frame it is go on.
+  const int collects = PyGC_Disable();
+  Ref frame = Ref::steal(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(&thread)));
+  if (collects != 0) PyGC_Enable();
+  return frame;
+}
+
+Ref ThreadSlice::frame() const {
+  // The public function looks at the frame pointer and at nothing else.
+  PyThreadState stand_in{};
+#if PY_VERSION_HEX < 0x030D0000
+  stand_in.cframe = cframe_;
+#else
+  stand_in.current_frame = frame_;
+#endif
+  return innermost_frame(stand_in);
+}
+
 void ThreadSlice::finish(PyThreadState& thread) {
   GW_ASSERT(thread.exc_info == &bottom_exception_);
   GW_ASSERT(thread.datastack_chunk->previous == nullptr);  // The VM freed its own chunks.

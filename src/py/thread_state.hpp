@@ -33,6 +33,10 @@ bool is_finalizing();
 /// <where>", with the traceback.
 void write_unraisable(const char* what, PyObject* where);
 
+/// The innermost Python frame that a thread state shows, which may be another thread's. Empty: none
+/// (or no memory for its object), and no error set.
+Ref innermost_frame(PyThreadState& thread);
+
 class ThreadSlice {
  public:
   /// Where a new Python stack may live.
@@ -55,6 +59,10 @@ class ThreadSlice {
 
   void save(PyThreadState& thread);
   void load(PyThreadState& thread) const;
+
+  /// While saved: the innermost Python frame of the stack. Empty: none (no Python runs there), and
+  /// no error set.
+  Ref frame() const;
 
  private:
   // Owned references are marked *; the thread state holds them while the slice is loaded.

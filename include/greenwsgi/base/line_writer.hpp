@@ -18,8 +18,12 @@ class LineWriter {
  public:
   static constexpr std::size_t kBytesMax = 8 * 1024 * 1024;
 
+  /// What is written in the place of so many dropped lines, without a newline.
+  using SayDropped = std::string (*)(std::size_t lines);
+  static std::string say_dropped(std::size_t lines);
+
   /// Borrows `fd`. Starts its thread at the first write().
-  explicit LineWriter(int fd) : fd_(fd) {}
+  explicit LineWriter(int fd, SayDropped say = say_dropped) : fd_(fd), say_dropped_(say) {}
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
   /// Writes what is left, for at most a second, and stops the thread.
@@ -38,6 +42,7 @@ class LineWriter {
   bool stopping();
 
   int fd_;
+  SayDropped say_dropped_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string gathered_;

@@ -31,6 +31,9 @@ struct Wait {
   /// Ends the wait early: unparks the fiber now or, when the kernel must let go first, later.
   /// Called at most when the fiber is parked. nullptr: this wait cannot be ended early.
   void (*cancel)(Wait&) noexcept = nullptr;
+  // For people as well: which one.
+  const void* address = nullptr;
+  int fd = -1;
 };
 
 /// A message for another thread's scheduler. The sender keeps it alive until run() is called, on
@@ -58,6 +61,8 @@ class Fiber : public ListNode {
   static std::uint64_t take_number();
   /// What it waits for; only when parked.
   const Wait& wait() const;
+  /// The argument of a fiber that runs, or will run, this body; else nullptr.
+  void* argument_of(void (*body)(void*)) const { return body_ == body ? argument_ : nullptr; }
   bool is_root() const { return stack_.base == nullptr; }
 
   /// The top of this fiber's stack, which is the layer above's to use; empty for the root.
@@ -120,9 +125,9 @@ class Scheduler {
 
   /// A new fiber, ready to run body(argument); ENOMEM when there is no stack for it. It is gone
   /// when its body returns.
-  Result<Fiber*> spawn(void (*body)(void*), void* argument);
-  /// The same for any callable of up to kBodyBytes, which is moved onto the fiber's own stack.
   /// `number`: from Fiber::take_number(), or 0 for the next.
+  Result<Fiber*> spawn(void (*body)(void*), void* argument, std::uint64_t number = 0);
+  /// The same for any callable of up to kBodyBytes, which is moved onto the fiber's own stack.
   template <class Body>
   Result<Fiber*> spawn(Body body, std::uint64_t number = 0);
 
@@ -145,6 +150,13 @@ class Scheduler {
   void stop(Timer& timer) { timers_.stop(timer); }
   std::size_t timers() const { return timers_.size(); }
   Instant now() const { return hub_.now(); }
+
+  /// Calls `visit(Fiber&)` for each fiber that is ready to run, in their order. It must not park.
+  template <class Visit>
+  void for_each_ready(Visit visit) {
+    turn_.for_each(visit);
+    ready_.for_each(visit);
+  }
 
   /// Runs message.run(message) on the hub's stack, soon. From any thread.
   void post(Message& message);

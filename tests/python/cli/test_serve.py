@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -358,3 +359,75 @@ def test_options_reach_the_server(serve: Callable[..., Served]) -> None:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with client.makefile("rb") as answer:
             assert b"\r\nServer: mine\r\n" in answer.read()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigusr2_prints_the_greens_of_every_process(
+    serve: Callable[..., Served], tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        served = serve("waits:app", "--workers", workers, CALL=str(here.getsockname()[1]))
+        client = socket.create_connection(("127.0.0.1", served.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        call, _ = here.accept()
+
+        def printed() -> bool:  # The call may not have come to its wait at the first signal.
+            served.process.send_signal(signal.SIGUSR2)
+            text = served.log.read_text()
+            processes = set(re.findall(r"greens in process (\d+)", text))
+            return len(processes) == int(workers) and "caller.recv(1)" in text
+
+        wait_for(printed)
+
+        call.close()
+        client.close()
+    assert "waiting for recv on descriptor" in served.log.read_text()
+    assert served.stop() == 0
+
+
+def test_an_application_that_handles_sigusr2_itself_does(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "import signal, sys\nfrom hello import app\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: print('mine', file=sys.stderr, flush=True))\n"
+    )
+    served = serve("own:app")
+
+    served.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "mine" in served.log.read_text())
+
+    assert "greens in process" not in served.log.read_text()
+    assert served.stop() == 0
+
+
+BLOCKS = """
+import ctypes
+hold = ctypes.CDLL(None).usleep
+def app(environ, start_response):
+    hold(1_500_000)
+    start_response("200 OK", [])
+    return [b"finished"]
+"""
+
+
+def test_the_watchdog_logs_a_call_that_holds_up_the_others(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    served = serve("blocks:app", "--watchdog", "100ms")
+
+    assert get(served.port) == b"finished"
+
+    wait_for(lambda: "turns again" in served.log.read_text())
+    log = served.log.read_text()
+    assert log.count("is blocked for") == 1
+    assert "hold(1_500_000)" in log
+    assert served.stop() == 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds; the test's own time-out ends it."""
+    while not condition():
+        time.sleep(0.005)
