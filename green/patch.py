@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from green import _core, _fallback, _psycopg, _psycopg3
+from green import _core, _fallback, _grpc, _psycopg, _psycopg3
 
 # Keywords and their groups of hooks. Locks, their owners and the end of threads belong together:
 # without one of them a lock excludes wrongly or a join blocks. close() goes with whatever waits for
@@ -86,6 +86,8 @@ def install(**keywords: bool) -> list[str]:
             - _core.patch_report().keys()
         ):
             messages += _patch(groups)
+        if "thread" in chosen:
+            _grpc.cooperate()
         if "psycopg" in chosen:
             _psycopg.cooperate()
             _psycopg3.cooperate()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from patched import Ticker, isolated, outcome, patch, together
@@ -264,3 +265,38 @@ def test_a_pool_of_processes_works_with_threads_that_are_greens() -> None:
         assert pool.apply_async(pow, (2, 10)).get(30) == 1024
 
     assert ticker.turns > 0
+
+
+@isolated
+def test_the_threads_of_grpcio_stay_native() -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        package = Path(place, "grpc", "_cython")
+        package.mkdir(parents=True)
+        for init in (package.parent, package):
+            (init / "__init__.py").touch()
+        (package / "cygrpc.py").write_text(
+            "import threading\n"
+            "class ForkManagedThread:\n"
+            "    def __init__(self, target):\n"
+            "        self._thread = threading.Thread(target=target)\n"
+            "    def start(self):\n"
+            "        self._thread.start()\n"
+            "    def join(self):\n"
+            "        self._thread.join()\n"
+        )
+        sys.path.insert(0, place)
+        patch()
+        import green
+
+        green.monkey_patch()
+        from grpc._cython import cygrpc  # type: ignore[import-untyped]
+
+        idents: list[int] = []
+        thread = cygrpc.ForkManagedThread(lambda: idents.append(threading.get_native_id()))
+        thread.start()
+        thread.join()
+        sys.path.remove(place)
+
+    assert idents != [threading.get_native_id()]
