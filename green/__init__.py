@@ -8,6 +8,7 @@ if "t" in sys.abiflags:  # Before the extension module, whose import would turn 
         "green needs a CPython with a GIL, and this is a free-threaded build: use the ordinary one"
     )
 
+from green import native
 from green._blocking import blocking, original
 from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn, spawn_later
 from green._version import __version__
@@ -22,7 +23,17 @@ from green.tracing import start_from_environment, trace
 from green.waiting import iwait, joinall, killall, wait, with_timeout
 
 if TYPE_CHECKING:
-    from green.native import NativePoolExecutor
+    from green.executor import NativePoolExecutor
+else:
+
+    def __getattr__(name: str) -> Any:
+        # concurrent.futures brings logging along: only for those who ask for the executor.
+        if name != "NativePoolExecutor":
+            raise AttributeError(f"module 'green' has no attribute {name!r}")
+        from green.executor import NativePoolExecutor
+
+        return NativePoolExecutor
+
 
 __all__ = [
     "AsyncResult",
@@ -54,6 +65,7 @@ __all__ = [
     "kill",
     "killall",
     "monkey_patch",
+    "native",
     "original",
     "patch_report",
     "sleep",
@@ -68,15 +80,6 @@ __all__ = [
 def kill(green: Green, exception: type[BaseException] | BaseException = GreenExit) -> None:
     """Raise `exception` in `green`, where it waits; one that has not started never will."""
     green.kill(exception)
-
-
-def __getattr__(name: str) -> Any:
-    # Its module brings concurrent.futures and logging along, which few programs need from here.
-    if name == "NativePoolExecutor":
-        from green.native import NativePoolExecutor
-
-        return NativePoolExecutor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 start_from_environment()

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,6 +13,14 @@ from workers import fail, native_threads, until  # noqa: F401
 
 import green
 from green import _core, native
+
+
+def test_who_does_not_ask_for_it_does_not_import_what_it_needs() -> None:
+    code = "import sys, green; print([m for m in ('logging', 'concurrent') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+    with pytest.raises(AttributeError, match="nothing"):
+        green.nothing  # noqa: B018
 
 
 def test_what_is_submitted_runs_on_native_threads_while_greens_wait_cooperatively() -> None:

@@ -61,6 +61,10 @@ def test_locks() -> None:
     assert order == [n for n in range(5) for _ in range(2)]
     lock.acquire()
     assert together(lambda: lock.acquire(timeout=0.01)) == [False]
+    owned = threading.RLock()  # Hooked in place all the same.
+    with owned:
+        assert together(lambda: owned.acquire(timeout=0.01)) == [False]
+    assert together(owned.acquire) == [True]
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="rlock")
