@@ -4,6 +4,7 @@
 // happens here. One process has one such module: the runtime below it belongs to the OS thread and
 // to the main interpreter, so a subinterpreter is refused, and so is a build without a GIL.
 #include "src/module/types.hpp"
+#include "src/py/runtime_state.hpp"
 #include "src/py/thread_state.hpp"
 
 namespace greenwsgi {
@@ -25,6 +26,7 @@ int execute(PyObject* self) {
   }
   using AddToModule = int (*)(PyObject*);
   if (!py::check_thread_state(*PyThreadState_Get())) return -1;
+  py::note_main_thread();
   for (const AddToModule add :
        {AddToModule(module::add_green_type), AddToModule(module::add_timeout_type),
         AddToModule(module::add_semaphore_type), AddToModule(module::add_lock_types),

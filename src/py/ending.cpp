@@ -5,6 +5,9 @@
 // Whoever does not is left where it is: its stack stays mapped and is never run again. In the child
 // of a fork only the green that forked goes on; it becomes the root of a new runtime, and when its
 // function returns the process ends, as when a native thread forks.
+#include <pthread.h>
+#include <unistd.h>
+
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
 #include "src/py/parking_lot.hpp"
@@ -74,7 +77,47 @@ void Runtime::after_fork_in_child() {
   if (forked_ident != 0 && ensure_scheduler() == nullptr) PyErr_Clear();
 }
 
+namespace {
+
+// pthread_t's 0 is nobody's: the module was imported by another thread.
+pthread_t main_thread = 0;
+
+// What sys.exit() in the main program would end the process with.
+int status_of_error() {
+  if (PyErr_Occurred() == nullptr) return 0;
+  if (PyErr_ExceptionMatches(PyExc_SystemExit) == 0) {
+    PyErr_Print();
+    return 1;
+  }
+  const Ref exception = take_exception();
+  const Ref code = Ref::steal(PyObject_GetAttrString(exception.get(), "code"));
+  if (!code || code.get() == Py_None) return 0;
+  if (PyLong_Check(code.get())) return static_cast<int>(PyLong_AsLong(code.get()));
+  PySys_FormatStderr("%S\n", code.get());
+  return 1;
+}
+
+void flush(const char* stream) {
+  PyObject* file = PySys_GetObject(stream);
+  if (file == nullptr || file == Py_None) return;
+  const Ref done = Ref::steal(PyObject_CallMethod(file, "flush", nullptr));
+  if (!done) PyErr_Clear();  // Closed, or nobody reads it: there is nobody to tell.
+}
+
+}  // namespace
+
+void note_main_thread() {
+  if (::gettid() == ::getpid()) main_thread = pthread_self();
+}
+
 void end_forked_child() {
+  if (pthread_equal(main_thread, pthread_self()) == 0) {
+    // CPython 3.13 cannot finalize here: it looks for the main thread, which the child has not.
+    const int status = status_of_error();
+    flush("stdout");
+    flush("stderr");
+    ::_exit(status);
+  }
   if (PyErr_Occurred()) {
     PyErr_Print();  // SystemExit ends the process here.
     Py_Exit(1);

@@ -142,5 +142,7 @@ void close_runtime();
 /// The green that forked has come to its end, in the child: so does the process, with the current
 /// Python exception, if any, as its reason.
 [[noreturn]] void end_forked_child();
+/// At the module's import: is it the main thread that imports?
+void note_main_thread();
 
 }  // namespace greenwsgi::py

@@ -111,6 +111,47 @@ def test_a_green_that_forked_ends_the_child_at_its_own_end() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("return 'child'", 0),
+        ("sys.exit()", 0),
+        ("sys.exit(7)", 7),
+        ("sys.exit('why')", 1),
+        ("1 / 0", 1),
+    ],
+)
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_how_a_green_that_forked_ends_is_the_childs_status(
+    where: str, end: str, status: int
+) -> None:
+    done = run(
+        f"""
+        import os, sys, threading, green
+        def fork():
+            child = os.fork()
+            if child == 0:
+                sys.stdout.write("flushed ")
+                {end}
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        def work():
+            print(green.spawn(fork).get())
+        if {where!r} == "main":
+            work()
+        else:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        """,
+        "-W",
+        "ignore",
+    )
+
+    assert (done.returncode, done.stdout) == (0, f"flushed {status}\n")
+    told = {"sys.exit('why')": "why", "1 / 0": "ZeroDivisionError: division by zero"}
+    assert done.stderr.strip().rpartition("\n")[2] == told.get(end, "")
+
+
 @pytest.mark.parametrize("wait", ["green.sleep(100)", "green.spawn(green.sleep, 100).get()"])
 def test_a_signal_reaches_the_main_program_while_it_is_parked(wait: str) -> None:
     check(
