@@ -30,6 +30,9 @@ class _Finder:
         self._name = name
         self._function = function
 
+    def __repr__(self) -> str:
+        return f"<greenwsgi's finder of {self._name}>"
+
     def find_spec(
         self, fullname: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:

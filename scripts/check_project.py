@@ -64,7 +64,6 @@ PACKAGE: dict[str, set[str]] = {
     "_by_name": {"_core", "__init__"},
     "_thread_handle": set(),
     "_fallback": {"_core", "_by_name", "__init__"},
-    "_forked": set(),
     "_grpc": {"_blocking", "_on_import"},
     "_on_import": set(),
     "_psycopg": {"_core", "_on_import", "__init__"},

@@ -1,7 +1,6 @@
 #include "src/patch/native_call.hpp"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <array>
 #include <condition_variable>
@@ -152,16 +151,6 @@ void finish(Job& job) {
   delete &job;
 }
 
-// In the child of a fork by a pool's thread, which ends with the call that forked.
-[[noreturn]] void end_forked_child() {
-  const py::Ref error =
-      PyErr_Occurred() != nullptr ? py::take_exception() : py::Ref::share(Py_None);
-  const py::Ref module = py::Ref::steal(PyImport_ImportModule("green._forked"));
-  if (module) Py_XDECREF(PyObject_CallMethod(module.get(), "end", "O", error.get()));
-  PyErr_Print();
-  ::_exit(1);
-}
-
 // Not noexcept: at the interpreter's end CPython unwinds a thread that asks for the GIL.
 void* Pool::work(void* argument) {
   auto& pool = *static_cast<Pool*>(argument);
@@ -174,7 +163,7 @@ void* Pool::work(void* argument) {
     if (job == nullptr) break;
     if (!job->given_up) {
       job->result = job->call.run();
-      if (pool_of_this_thread != &pool) end_forked_child();
+      if (pool_of_this_thread != &pool) py::end_forked_child();
       if (job->result == nullptr)
         PyErr_Fetch(&job->error_type, &job->error_value, &job->error_trace);
     }

@@ -95,7 +95,8 @@ def test_psycopg2_imported_after_the_patch_waits_cooperatively() -> None:
 
     import psycopg2.extensions  # type: ignore[import-not-found]
 
-    assert sys.meta_path[1:] == finders  # The first is psycopg 3's.
+    assert sys.meta_path[-len(finders) :] == finders
+    assert "psycopg2.extensions" not in repr(sys.meta_path)  # Others wait for their modules.
     loader: Any = psycopg2.extensions.__loader__
     assert psycopg2.extensions.__spec__.loader is loader
     assert loader.get_source("psycopg2.extensions") == EXTENSIONS
@@ -184,6 +185,7 @@ def test_a_green_killed_in_its_query_ends_there() -> None:
 
 @isolated
 def test_a_program_that_never_imports_psycopg2_is_not_disturbed() -> None:
+    sys.modules["psycopg2"] = None  # type: ignore[assignment]  # As where it is not installed.
     green.monkey_patch()
 
     with pytest.raises(ImportError):
