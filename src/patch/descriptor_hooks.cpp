@@ -14,8 +14,6 @@ namespace {
 
 using py::Ref;
 
-constexpr Py_ssize_t kReadMost = 0x7ffff000;  // What read(2) moves at most.
-
 // The descriptor of a call (fd, ...) that may have to wait; -1: the original's affair.
 int descriptor_in(const Call& call, Py_ssize_t arguments) {
   int fd = -1;
@@ -25,25 +23,11 @@ int descriptor_in(const Call& call, Py_ssize_t arguments) {
 
 // What asks for no bytes, or for none that can be had, does not wait for any.
 
-PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offset) {
-  Ref data = Ref::steal(PyBytes_FromStringAndSize(nullptr, size));
-  if (!data) return nullptr;
-  const io::Bytes room{reinterpret_cast<std::byte*>(PyBytes_AS_STRING(data.get())),
-                       static_cast<std::size_t>(size)};
-  std::size_t count = 0;
-  const Moved moved = read_bytes(fd, room, offset, &count);
-  if (moved == Moved::failed) return nullptr;
-  if (moved == Moved::none) return call.pass_on();
-  PyObject* read = data.release();
-  if (count < room.size()) _PyBytes_Resize(&read, static_cast<Py_ssize_t>(count));
-  return read;
-}
-
 PyObject* hook_read(Call& call) {
   const int fd = descriptor_in(call, 2);
   Py_ssize_t size = 0;
   if (fd < 0 || !as_size(call.item(1), &size) || size <= 0) return call.pass_on();
-  return read_new(call, fd, std::min(size, kReadMost), -1);
+  return read_new(call, fd, size);
 }
 
 PyObject* hook_pread(Call& call) {
@@ -53,7 +37,7 @@ PyObject* hook_pread(Call& call) {
       offset < 0) {
     return call.pass_on();
   }
-  return read_new(call, fd, std::min(size, kReadMost), offset);
+  return read_new(call, fd, size, offset);
 }
 
 // Do these buffers hold any byte? False also for what are no such buffers, without an error.

@@ -179,6 +179,21 @@ Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count
   return offset < 0 ? read_in_turn(fd, into, count) : Moved::none;
 }
 
+PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offset) {
+  PyObject* read = PyBytes_FromStringAndSize(nullptr, std::min(size, kReadMost));
+  if (read == nullptr) return nullptr;
+  const io::Bytes room{reinterpret_cast<std::byte*>(PyBytes_AS_STRING(read)),
+                       static_cast<std::size_t>(PyBytes_GET_SIZE(read))};
+  std::size_t count = 0;
+  const Moved moved = read_bytes(fd, room, offset, &count);
+  if (moved == Moved::some) {
+    if (count < room.size()) _PyBytes_Resize(&read, static_cast<Py_ssize_t>(count));
+    return read;
+  }
+  Py_DECREF(read);
+  return moved == Moved::failed ? nullptr : call.pass_on();
+}
+
 PyObject* when_ready(const Call& call, int fd, Direction direction) {
   const short events = direction == Direction::reading ? POLLIN : POLLOUT;
   if (has_waiters(fd) || would_block(fd, events)) return wait_and_pass_on(call, fd, direction);

@@ -22,6 +22,12 @@ enum class Moved : unsigned char {
 /// end, from all else as far as there is something. Switches.
 Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count);
 
+constexpr Py_ssize_t kReadMost = 0x7ffff000;  // What read(2) moves at most.
+
+/// read_bytes() of up to `size` bytes, into an object of their own; or what the original returns. A
+/// new reference. Switches.
+PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offset = -1);
+
 /// All of a bytes-like object through write(2), as where it may block: the number of bytes that
 /// went, or what the original returns. A new reference. Switches.
 PyObject* write_bytes(const Call& call, int fd, PyObject* data);

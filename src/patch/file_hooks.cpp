@@ -18,8 +18,6 @@ namespace {
 
 using py::Ref;
 
-constexpr Py_ssize_t kReadMost = 0x7ffff000;  // What read(2) moves at most.
-
 int readable_descriptor(const Call& call) {
   if (!py::can_park()) return -1;
   const layout::FileHead& head = layout::file_head(call.self());
@@ -65,26 +63,13 @@ PyObject* read_all(const Call& call, int fd) {
   return read;
 }
 
-PyObject* read_some(const Call& call, int fd, Py_ssize_t size) {
-  PyObject* read = PyBytes_FromStringAndSize(nullptr, size);
-  if (read == nullptr) return nullptr;
-  std::size_t count = 0;
-  const Moved moved = read_bytes(fd, room_of(read, 0), -1, &count);
-  if (moved == Moved::some) {
-    if (static_cast<Py_ssize_t>(count) < size) _PyBytes_Resize(&read, Py_ssize_t(count));
-    return read;
-  }
-  Py_DECREF(read);
-  return moved == Moved::failed ? nullptr : call.pass_on();
-}
-
 PyObject* hook_read(Call& call) {
   const int fd = readable_descriptor(call);
   if (fd < 0 || call.keywords() != nullptr || call.count() > 1) return call.pass_on();
   if (call.count() == 0 || call.item(0) == Py_None) return read_all(call, fd);
   Py_ssize_t size = 0;
   if (!as_size(call.item(0), &size) || size == 0) return call.pass_on();
-  return size < 0 ? read_all(call, fd) : read_some(call, fd, std::min(size, kReadMost));
+  return size < 0 ? read_all(call, fd) : read_new(call, fd, size);
 }
 
 PyObject* hook_readall(Call& call) {

@@ -87,11 +87,14 @@ PyObject* run_thread(PyObject*, PyObject* packed) {
 
 PyMethodDef run_thread_method = {"run_thread", run_thread, METH_VARARGS, nullptr};
 
+Ref new_lock() {
+  const Ref module = Ref::steal(PyImport_ImportModule("_thread"));
+  return module ? Ref::steal(PyObject_CallMethod(module.get(), "allocate_lock", nullptr)) : Ref();
+}
+
 // A lock that is taken. Empty: a Python error is set.
 Ref taken_lock() {
-  const Ref module = Ref::steal(PyImport_ImportModule("_thread"));
-  Ref lock =
-      module ? Ref::steal(PyObject_CallMethod(module.get(), "allocate_lock", nullptr)) : Ref();
+  Ref lock = new_lock();
   if (!lock || !Ref::steal(PyObject_CallMethod(lock.get(), "acquire", nullptr))) return Ref();
   return lock;
 }
@@ -144,9 +147,7 @@ PyObject* hook_count(Call& call) {
 PyObject* hook_sentinel(Call& call) {
   Running* self = current();
   if (self == nullptr) return call.pass_on();
-  const Ref module = Ref::steal(PyImport_ImportModule("_thread"));
-  Ref lock =
-      module ? Ref::steal(PyObject_CallMethod(module.get(), "allocate_lock", nullptr)) : Ref();
+  Ref lock = new_lock();
   if (lock) Py_XSETREF(self->lock, Py_NewRef(lock.get()));
   return lock.release();
 }

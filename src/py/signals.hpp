@@ -2,10 +2,11 @@
 //
 // CPython's C handler notes the signal and writes a byte to the "wakeup fd", which is ours unless
 // the program has set one itself; the byte wakes the hub, which interrupts the root fiber, which
-// runs the Python handlers on its own stack. A green that runs bytecode needs none of this: it runs
-// the handlers itself. Should another (asyncio does) have taken the wakeup fd and given it back to
-// nobody, a sleep of the hub that a signal may have ended lets the root look as well. Only the main
-// thread has one.
+// runs the Python handlers on its own stack. A signal that comes while a green runs bytecode needs
+// none of this: the interpreter handles it there, or, under the patch, puts it off until the root
+// runs (src/patch/signal_hooks.cpp). Should another (asyncio does) have taken the wakeup fd and
+// given it back to nobody, a sleep of the hub that a signal may have ended lets the root look as
+// well. Only the main thread has one.
 #pragma once
 
 #include "greenwsgi/fiber/fiber.hpp"

@@ -7,7 +7,6 @@ test runs in a process of its own, since it changes what the test runner itself 
 
 import sys
 import threading
-from importlib.util import find_spec
 from types import CodeType, FrameType
 from typing import Any
 
@@ -231,7 +230,6 @@ def test_sys_monitoring_sees_the_greens_of_the_process() -> None:
     assert seen.count("ping") == 2
 
 
-@pytest.mark.skipif(find_spec("coverage") is None, reason="needs the package coverage")
 @isolated
 def test_coverage_sees_the_lines_of_every_green() -> None:
     import coverage
