@@ -174,6 +174,12 @@ class Queue(Generic[_T]):
     def shutdown(self, immediate: bool = False) -> None:
         """From now on put() raises ShutDown, and get() when it is empty. Never switches."""
 
+    def rawlink(self, callback: Callable[[Any], object], /) -> None:
+        """Call callback(self) once, as soon as a get() would not wait. It must not wait."""
+
+    def unlink(self, callback: Callable[[Any], object], /) -> None:
+        """Take back a rawlink(); nothing happens when there is none."""
+
     def qsize(self) -> int: ...
     def empty(self) -> bool: ...
     def full(self) -> bool: ...

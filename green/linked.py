@@ -6,9 +6,9 @@ An object takes part when it has two methods:
                      whoever makes it ready calls it, on any thread and stack, so it must not wait
   unlink(callback)   take that back; nothing happens when it was called already
 
-Green and Semaphore have them from the extension module; here they are for objects in Python. The
-callback is entered before the object is looked at, and the object is ready before the entries are
-read, so no thread can fall between the two; whoever takes an entry out calls it.
+Green, Semaphore and the queues have them from the extension module; here they are for objects in
+Python. The callback is entered before the object is looked at, and the object is ready before the
+entries are read, so no thread can fall between the two; whoever takes an entry out calls it.
 """
 
 from __future__ import annotations

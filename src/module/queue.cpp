@@ -42,6 +42,20 @@ void Queue::hand_over(Turn& taker, Ref item, std::uint64_t number) {
   getters_.grant(taker);
 }
 
+// There is something to get. Keeps the current exception; what it calls may run Python code, but
+// does not wait.
+void Queue::tell() {
+  if (links_.empty()) return;
+  const py::SavedError current;
+  links_.tell(owner_);
+}
+
+bool Queue::rawlink(PyObject* callback) {
+  if (!links_.add(callback)) return false;
+  if (items_.size() > 0 || shut_ || (rendezvous_ && !putters_.empty())) tell();
+  return true;
+}
+
 // There is room: those who wait for it have their turn. Keeps the current exception.
 void Queue::let_in() {
   if (putters_.empty()) return;
@@ -68,7 +82,8 @@ void Queue::hand_back(Ref item, std::uint64_t number) {
     const Items::Done done = items_.push_again(item, number);
     if (done == Items::Done::changed) continue;
     if (done == Items::Done::no) return PyErr_WriteUnraisable(item.get());
-    return show(items_.first());
+    show(items_.first());
+    return tell();
   }
 }
 
@@ -88,6 +103,9 @@ Queue::Did Queue::put_now(Ref& item) {
       if (done == Items::Done::changed) continue;
       if (done == Items::Done::no) return Did::fail;
       show(items_.first());
+      count_in();
+      tell();
+      return Did::it;
     }
     count_in();
     return Did::it;
@@ -136,7 +154,10 @@ bool Queue::put(Ref item, const Patience& patience) {
     }
     Waited waited;
     if (patience.waits) {
-      if (rendezvous_) show(item.get());
+      if (rendezvous_) {
+        show(item.get());
+        tell();
+      }
       waited = putters_.wait(Errand::give, patience.deadline, "queue", std::move(item));
       if (waited.granted && !waited.item) return true;
       item = std::move(waited.item);
@@ -189,10 +210,12 @@ void Queue::shut_down(bool immediate) {
   items_.touch();
   putters_.grant_all();
   if (items_.size() == 0) getters_.grant_all();
-  if (!immediate) return;
-  drained_ = true;
-  finish(Py_ssize_t(items_.size()));
-  items_.clear();
+  if (immediate) {
+    drained_ = true;
+    finish(Py_ssize_t(items_.size()));
+    items_.clear();
+  }
+  tell();
 }
 
 void Queue::set_maxsize(Py_ssize_t maxsize) {

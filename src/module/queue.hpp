@@ -16,6 +16,7 @@
 #include "src/module/arguments.hpp"
 #include "src/module/queue_items.hpp"
 #include "src/module/turns.hpp"
+#include "src/py/links.hpp"
 
 namespace greenwsgi::module {
 
@@ -29,7 +30,12 @@ extern QueueErrors queue_errors;
 
 class Queue {
  public:
-  Queue(Order order, bool rendezvous) : rendezvous_(rendezvous), items_(order) {}
+  /// `owner`: the object this is part of.
+  Queue(PyObject* owner, Order order, bool rendezvous)
+      : owner_(owner), rendezvous_(rendezvous), items_(order) {}
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue() { clear(); }
 
   /// False: a Python error is set. Switches when it waits.
   bool put(py::Ref item, const Patience& patience);
@@ -41,6 +47,11 @@ class Queue {
   Waited join(const Patience& patience);
   void shut_down(bool immediate);
 
+  /// Calls callback(owner) once, as soon as a get() would not wait, on the stack of whoever puts.
+  /// False: a Python error is set, as of unlink().
+  bool rawlink(PyObject* callback);
+  bool unlink(PyObject* callback) { return links_.remove(callback); }
+
   std::size_t size() const { return items_.size(); }
   bool has_room() const;
   Py_ssize_t unfinished() const { return unfinished_; }
@@ -51,8 +62,14 @@ class Queue {
   Py_ssize_t maxsize() const { return maxsize_; }
   void set_maxsize(Py_ssize_t maxsize);
 
-  int traverse(visitproc visit, void* argument) const { return items_.traverse(visit, argument); }
-  void clear() { items_.clear(); }
+  int traverse(visitproc visit, void* arg) const {
+    Py_VISIT(links_.list);
+    return items_.traverse(visit, arg);
+  }
+  void clear() {
+    Py_CLEAR(links_.list);
+    items_.clear();
+  }
 
  private:
   enum class Did : unsigned char {
@@ -67,6 +84,7 @@ class Queue {
   void hand_over(Turn& taker, py::Ref item, std::uint64_t number);
   void hand_back(py::Ref item, std::uint64_t number);
   void let_in();
+  void tell();
   void count_in();
   void finish(Py_ssize_t tasks);
 
@@ -74,6 +92,8 @@ class Queue {
   Py_ssize_t rooms_ = 0;            // Given to putters that have not run since.
   Py_ssize_t unfinished_ = 0;       // Put, and not finished yet.
   std::uint64_t numbers_used_ = 0;  // Of items, in the order of their coming.
+  PyObject* const owner_;
+  py::Links links_{};  // Who wants to know that there is something to get.
   const bool rendezvous_;
   bool shut_ = false;
   bool drained_ = false;  // Shut down at once: nothing may come back.

@@ -43,6 +43,16 @@ PyObject* queue_put(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
   Py_RETURN_NONE;
 }
 
+PyObject* queue_rawlink(PyObject* self, PyObject* callback) {
+  if (!queue_of(self).rawlink(callback)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* queue_unlink(PyObject* self, PyObject* callback) {
+  if (!queue_of(self).unlink(callback)) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* queue_put_nowait(PyObject* self, PyObject* item) {
   if (!queue_of(self).put(Ref::share(item), {false, kNever})) return nullptr;
   Py_RETURN_NONE;
@@ -152,7 +162,7 @@ PyObject* get_is_shutdown(PyObject* self, void*) {
 template <Order order, bool rendezvous>
 PyObject* queue_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
-  if (self != nullptr) new (&queue_of(self)) Queue(order, rendezvous);
+  if (self != nullptr) new (&queue_of(self)) Queue(self, order, rendezvous);
   return self;
 }
 
@@ -219,6 +229,13 @@ PyMethodDef methods[] = {
     {"shutdown", as_method(queue_shutdown), kFast,
      "shutdown($self, /, immediate=False)\n--\n\nFrom now on put() raises ShutDown, and get() when "
      "it is empty, which `immediate` makes it. Never\nswitches."},
+    {"rawlink", queue_rawlink, METH_O,
+     "rawlink($self, callback, /)\n--\n\nCall callback(queue) once, as soon as a get() would not "
+     "wait, on the stack of whoever puts, of any thread.\nIt must not wait, and takes nothing by "
+     "being called. Its exception is reported."},
+    {"unlink", queue_unlink, METH_O,
+     "unlink($self, callback, /)\n--\n\nTake back a rawlink(); nothing happens when there is "
+     "none."},
     {"qsize", queue_qsize, METH_NOARGS, "qsize($self, /)\n--\n\nHow many items are in it."},
     {"empty", queue_empty, METH_NOARGS, "empty($self, /)\n--\n\nAre there none in it?"},
     {"full", queue_full, METH_NOARGS,

@@ -368,3 +368,33 @@ def test_only_its_own_timeout_is_turned_into_the_value() -> None:
     assert raised.value is outer
     with pytest.raises(KeyError):
         green.with_timeout(10, fail, KeyError(), timeout_value="late")
+
+
+@pytest.mark.parametrize("kind", [green.Queue, green.LifoQueue, green.PriorityQueue, green.Channel])
+def test_queues_are_ready_when_there_is_something_to_get(kind) -> None:
+    items, ended, silent = kind(), kind(), kind()
+    waiter = green.spawn(green.wait, [items, ended, silent], count=2, timeout=10)
+    green.sleep(0)
+    assert not waiter.dead
+
+    putter = green.spawn(items.put, 1)
+    green.sleep(0)
+    ended.shutdown()
+
+    assert waiter.get() == [items, ended]
+    assert items.get() == 1  # Nothing was taken.
+    putter.get()
+    assert green.wait([silent], timeout=0) == []
+    assert green.wait([ended], timeout=0) == [ended]
+
+
+def test_an_item_that_comes_back_makes_its_queue_ready() -> None:
+    items = green.Queue()
+    getter = green.spawn(items.get)
+    waiter = green.spawn(green.wait, [items], timeout=10)
+    green.sleep(0)
+    items.put(1)  # It is the getter's, who is killed before it runs.
+    getter.kill(block=True)
+
+    assert waiter.get() == [items]
+    assert items.get_nowait() == 1
