@@ -63,11 +63,11 @@ def iwait(
 ) -> Iterator[W]:
     """Give those of `objects` that are ready, one after the other, as they become so.
 
-    `objects`: greens (ready at their end), events, results, queues and semaphores (ready when one could be
-    taken; nothing is), and whatever else has the protocol of green.linked; each is given once. The
-    iteration ends after all, after `count`, or when `timeout` seconds have passed since this call.
-    Each step switches, unless one is ready. ValueError: a negative timeout; TypeError: an object
-    without the protocol.
+    `objects`: greens (ready at their end), events, results, queues and semaphores (ready when
+    something could be taken; nothing is), and whatever else has the protocol of green.linked; each
+    is given once. The iteration ends after all, after `count`, or when `timeout` seconds have
+    passed since this call. Each step switches, unless one is ready. ValueError: a negative timeout;
+    TypeError: an object without the protocol.
     """
     waited_for = dict.fromkeys(objects)
     for each in waited_for:

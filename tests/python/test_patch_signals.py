@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
 
-from patched import assert_same, isolated, outcome, patch, together
+from patched import assert_same, isolated, outcome, patch, run_patched, together
 
 
 def handle(number: int, frame: Any) -> None:
@@ -97,19 +95,8 @@ def test_what_a_handler_raises_ends_the_main_programs_wait_and_no_other() -> Non
     assert worker.get() == "worked"
 
 
-def ended(code: str) -> subprocess.CompletedProcess[str]:
-    head = "import os, signal, threading, time, green\ngreen.monkey_patch()\n"
-    return subprocess.run(
-        [sys.executable, "-P", "-c", head + code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_ctrl_c_while_a_thread_runs_ends_the_main_program() -> None:
-    done = ended(
+    done = run_patched(
         "goes_on = threading.Event()\n"
         "def work():\n"
         "    goes_on.wait()\n"
@@ -127,7 +114,7 @@ def test_ctrl_c_while_a_thread_runs_ends_the_main_program() -> None:
 
 
 def test_a_second_ctrl_c_ends_a_loop_that_never_waits() -> None:
-    done = ended(
+    done = run_patched(
         "def work():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('first', flush=True)\n"

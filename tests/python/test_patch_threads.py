@@ -7,14 +7,13 @@ import concurrent.futures
 import contextvars
 import os
 import queue
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from patched import Ticker, isolated, outcome, patch, together
+from patched import Ticker, isolated, outcome, patch, run_patched, together
 
 THREADS = 200
 
@@ -163,19 +162,8 @@ def test_what_ends_a_low_level_thread_is_told_as_unpatched() -> None:
     assert len(told) == 1
 
 
-def program(code: str) -> subprocess.CompletedProcess[str]:
-    head = "import os, sys, threading, time, green\ngreen.monkey_patch()\n"
-    return subprocess.run(
-        [sys.executable, "-P", "-c", head + code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_the_programs_end_waits_for_threads_but_not_for_daemons() -> None:
-    done = program(
+    done = run_patched(
         "def work():\n    time.sleep(0.05); print('worker')\n"
         "def daemon():\n    time.sleep(60); print('daemon')\n"
         "threading.Thread(target=work).start()\n"
@@ -187,7 +175,7 @@ def test_the_programs_end_waits_for_threads_but_not_for_daemons() -> None:
 
 
 def test_an_exception_of_a_thread_goes_to_its_hook_and_ends_nobody_else() -> None:
-    done = program(
+    done = run_patched(
         "def work():\n    raise ValueError('bad')\n"
         "def leave():\n    sys.exit(3)\n"
         "for function in (work, leave):\n"
@@ -201,7 +189,7 @@ def test_an_exception_of_a_thread_goes_to_its_hook_and_ends_nobody_else() -> Non
 
 
 def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
-    done = program(
+    done = run_patched(
         "lock = threading.RLock()\n"
         "def work():\n"
         "    lock.acquire()\n"

@@ -53,6 +53,18 @@ def isolated(test: Callable[[], None] | None = None, **environment: str) -> Any:
     return run
 
 
+def run_patched(code: str) -> subprocess.CompletedProcess[str]:
+    """What a program of its own prints, and how it ends; patched, with a few modules imported."""
+    head = "import os, signal, sys, threading, time, green\ngreen.monkey_patch()\n"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", head + code],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
 def patch() -> None:
     """Patches, in place and completely."""
     from green.patch import install
