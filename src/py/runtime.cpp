@@ -243,7 +243,10 @@ bool raise_if_interrupted() {
   GreenState& state = *runtime.running();
   runtime.scheduler().take_interrupt();
   if (state.raise_thrown()) return true;
-  return state.is_root() && PyErr_CheckSignals() < 0;
+  if (!state.is_root()) return false;
+  if (PyErr_CheckSignals() < 0) return true;
+  // In the child of a handler that forked the wait goes on, on a runtime of its own.
+  return Runtime::current() == nullptr && ensure_scheduler() == nullptr;
 }
 
 bool put_off_signal(int number) {

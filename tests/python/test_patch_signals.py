@@ -126,3 +126,19 @@ def test_a_second_ctrl_c_ends_a_loop_that_never_waits() -> None:
     assert done.stdout == "first\n"
     assert done.stderr.endswith("KeyboardInterrupt\n")
     assert done.returncode == -signal.SIGINT
+
+
+def test_a_handler_may_fork_while_the_main_program_waits() -> None:
+    for wait in ("lock.acquire(timeout=0.2)", "select.select([read], [], [], 0.2)[0] == [1]"):
+        done = run_patched(
+            "import select\n"
+            "children = []\n"
+            "signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))\n"
+            "lock = threading.Lock(); lock.acquire()\n"
+            "read, write = os.pipe()\n"
+            "green.spawn(lambda: os.kill(os.getpid(), signal.SIGUSR1))\n"
+            f"os.write(1, b'%r\\n' % ({wait}))\n"  # One write, or the two would mingle.
+            "if children[0]: print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))\n"
+        )
+
+        assert (done.stdout, done.stderr) == ("False\nFalse\n0\n", "")
