@@ -1,13 +1,17 @@
 """The handle of a thread that runs in a green; what `_thread._ThreadHandle` is for a native one.
 
 From CPython 3.13 on `threading.Thread` asks its handle whether the thread has ended, and joins it.
+In the child of a fork the interpreter marks every handle of its own as ended but that of the native
+thread that forked, so that the green that forked needs another.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from _thread import LockType
+from typing import Any
 
 
 class ThreadHandle:
@@ -22,7 +26,7 @@ class ThreadHandle:
         """Has the thread ended? In the child of a fork all have but the one that forked."""
         if not self._lock.locked():
             return True
-        return os.getpid() != self._process and self.ident != threading.get_ident()
+        return os.getpid() != self._process
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end, or for `timeout` seconds. RuntimeError: the caller's own. Switches."""
@@ -36,3 +40,39 @@ class ThreadHandle:
     def _set_done(self) -> None:
         if self._lock.locked():
             self._lock.release()
+
+
+def cooperate_with_fork() -> None:
+    """From now on a green that forks is the main thread of the child, alive; once."""
+    global _prepared
+    if not _prepared and hasattr(_thread, "_make_thread_handle"):
+        # What threading makes in the child for a thread that it does not know is the native one's.
+        os.register_at_fork(before=threading.current_thread, after_in_child=_begin_child)
+    _prepared = True
+
+
+_prepared = False
+
+
+def _begin_child() -> None:
+    main: Any = threading.main_thread()
+    if main.ident != threading.get_ident() or not main._handle.is_done():
+        return
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    main._handle = ThreadHandle(lock)
+    main._handle.ident = main.ident
+    _keep(main)
+
+
+def _keep(main: threading.Thread) -> None:
+    """No end of the green takes it out of threading.enumerate(): the main thread has no such end.
+
+    The object that would, one for each thread that threading had not started, could at the
+    interpreter's end only fail.
+    """
+    local: Any = getattr(threading, "_thread_local_info", None)
+    remover = getattr(local, "_track_dummy_thread_ref", None)
+    if remover is not None and remover._dummy_thread is main:
+        remover._dummy_thread = None
+        del local._track_dummy_thread_ref

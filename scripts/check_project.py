@@ -68,7 +68,7 @@ PACKAGE: dict[str, set[str]] = {
     "_on_import": set(),
     "_psycopg": {"_core", "_on_import", "__init__"},
     "_psycopg3": {"_core", "_on_import", "__init__"},
-    "patch": {"_core", "_fallback", "_grpc", "_psycopg", "_psycopg3", "__init__"},
+    "patch": {"_core", "_fallback", "_grpc", "_psycopg", "_psycopg3", "_thread_handle", "__init__"},
     "__main__": {"_program", "cli", "__init__"},
     "_program": {"patch"},
     "_version": set(),

@@ -16,7 +16,7 @@ using layout::rlock_owner;
 
 // The identity of the calling green when that is not the OS thread's own; else 0.
 unsigned long green_ident() {
-  if (!py::can_switch()) return 0;
+  if (!py::in_runtime()) return 0;
   const unsigned long ident = py::current_ident();
   return ident == PyThread_get_thread_ident() ? 0 : ident;
 }
@@ -53,7 +53,7 @@ PyObject* acquire_blocking(const Call& call, unsigned long ident) {
 }
 
 PyObject* hook_acquire(Call& call) {
-  if (!py::can_switch()) return call.pass_on();
+  if (!py::in_runtime()) return call.pass_on();
   const unsigned long ident = green_ident();
   if (!py::can_park()) return ident == 0 ? call.pass_on() : acquire_blocking(call, ident);
   Instant deadline = kNever;
@@ -103,7 +103,7 @@ PyObject* hook_release(Call& call) {
 // What _release_save() of this green returned was the OS thread's identity; Condition hands it back
 // untouched. Should it hand it to another green, the lock must be that one's.
 PyObject* hook_acquire_restore(Call& call) {
-  if (!py::can_switch()) return call.pass_on();
+  if (!py::in_runtime()) return call.pass_on();
   PyObject* state = call.count() == 1 ? call.item(0) : nullptr;
   if (state == nullptr || !PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 2) {
     return call.pass_on();
@@ -124,7 +124,7 @@ PyObject* hook_acquire_restore(Call& call) {
 }
 
 PyObject* hook_get_ident(Call& call) {
-  if (!py::can_switch()) return call.pass_on();
+  if (!py::in_runtime()) return call.pass_on();
   return PyLong_FromUnsignedLong(py::current_ident());
 }
 

@@ -22,7 +22,7 @@ using py::Ref;
 class Owner {
  public:
   explicit Owner(PyObject* lock) : lock_(lock) {
-    const unsigned long ident = py::can_switch() ? py::current_ident() : native_;
+    const unsigned long ident = py::in_runtime() ? py::current_ident() : native_;
     if (ident == native_) return;
     ident_ = ident;
     shown_ = semlock_owner(lock);

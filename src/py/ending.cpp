@@ -55,6 +55,12 @@ void Runtime::mark_closed() {
   if (!std::exchange(closed_, true)) reasons_to_block_ += 1;
 }
 
+// At once, before the interpreter's own handlers and the program's run in the child: until
+// after_fork_in_child() has its turn among them nothing waits on the parent's hub.
+void Runtime::just_forked() noexcept {
+  if (current_ != nullptr) current_->mark_closed();
+}
+
 void Runtime::after_fork_in_child() {
   forks = {forks.count + 1, own_ident()};
   clear_parking_lot();
@@ -107,6 +113,8 @@ void flush(const char* stream) {
 }  // namespace
 
 void note_main_thread() {
+  static const int registered = pthread_atfork(nullptr, nullptr, Runtime::just_forked);
+  (void)registered;
   if (::gettid() == ::getpid()) main_thread = pthread_self();
 }
 

@@ -167,11 +167,15 @@ Scheduler* scheduler_or_null() {
   return runtime != nullptr ? &runtime->scheduler() : nullptr;
 }
 
-bool can_switch() {
+bool in_runtime() {
   Runtime* runtime = Runtime::current();
-  if (runtime == nullptr || runtime->closed()) return false;
   // In a subinterpreter the same OS thread has another thread state.
-  return runtime->running() != nullptr && PyThreadState_Get() == &runtime->thread();
+  return runtime != nullptr && runtime->running() != nullptr &&
+         PyThreadState_Get() == &runtime->thread();
+}
+
+bool can_switch() {
+  return in_runtime() && !Runtime::current()->closed();
 }
 
 bool threads_are_greens() {

@@ -20,6 +20,9 @@ Scheduler* scheduler_or_null();
 /// The stack size of the schedulers made from now on; StackPool rounds it.
 void set_stack_bytes(std::size_t bytes);
 
+/// Does the code that runs now belong to this thread's runtime, if only to one that has been shut
+/// down? False on threads that have none, on the hub's own stack, and in a subinterpreter.
+bool in_runtime();
 /// May the code that runs now switch to other greens? True on a green or on the root fiber of a
 /// thread that has a runtime; false on other threads, on the hub's own stack, in a subinterpreter,
 /// and after the runtime has been shut down.

@@ -100,6 +100,7 @@ class Runtime : public ListNode {
 
   /// In the child of fork(2): whatever runs now is the root of a runtime still to be made.
   static void after_fork_in_child();
+  static void just_forked() noexcept;
 
  private:
   friend class GreenState;

@@ -95,6 +95,34 @@ def test_the_child_of_a_fork_has_greens_of_its_own(where: str) -> None:
     )
 
 
+@pytest.mark.parametrize("where", ["main", "green"])
+def test_what_runs_at_a_fork_may_wait_also_when_registered_before_the_import(where: str) -> None:
+    check(
+        f"""
+        import os, socket, time
+        def talk():
+            one, other = socket.socketpair()
+            time.sleep(0.001)
+            one.sendall(b"x")
+            print(other.recv(1), flush=True)
+            one.close(); other.close()
+        for when in "before", "after_in_child", "after_in_parent":
+            os.register_at_fork(**{{when: talk}})
+        import green
+        green.monkey_patch()
+        os.register_at_fork(after_in_child=talk)
+        waiting = green.spawn(time.sleep, 1000)
+        def fork():
+            if child := os.fork():
+                os.waitpid(child, 0)
+            else:
+                os._exit(0)
+        fork() if {where!r} == "main" else green.spawn(fork).get()
+        """,
+        "b'x'\n" * 4,
+    )
+
+
 def test_a_green_that_forked_ends_the_child_at_its_own_end() -> None:
     check(
         """

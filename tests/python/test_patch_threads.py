@@ -211,6 +211,23 @@ def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
     assert (done.stdout, done.stderr) == ("True 1 False\n0\n2\n", "")
 
 
+def test_a_green_of_no_thread_that_forks_is_the_main_thread_of_the_child() -> None:
+    done = run_patched(
+        "def fork():\n"
+        "    if pid := os.fork():\n"
+        "        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        "    main = threading.main_thread()\n"
+        "    alive = [main.is_alive(), *green.wait([green.spawn(main.is_alive)])]\n"
+        "    print(main is threading.current_thread(), alive[0], alive[1].get(), flush=True)\n"
+        "    if pid := os.fork():\n"
+        "        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "    print(threading.main_thread().is_alive(), threading.active_count())\n"
+        "print(green.spawn(fork).get())\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("True True True\nTrue 1\n0\n", "")
+
+
 @isolated
 def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
     import multiprocessing
