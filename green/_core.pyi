@@ -1,6 +1,6 @@
 """The extension module: what the C++ rooms offer to the package. Not a public interface."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from types import FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, final, type_check_only
 
@@ -38,6 +38,9 @@ class Green:
 
     def rawlink(self, callback: Callable[[Green], object], /) -> None:
         """At its end, or now, call callback(green), which must not wait, on whoever's stack."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """In a coroutine: get(), while its asyncio loop goes on."""
 
     def unlink(self, callback: Callable[[Green], object], /) -> None:
         """Take back one link() or rawlink(); nothing happens when there is none."""

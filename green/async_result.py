@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from green._core import Semaphore, Timeout
@@ -49,6 +50,12 @@ class AsyncResult(Linked):
         if self._exception is not None:
             raise self._exception
         return self._value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """In a coroutine: get(), while its asyncio loop goes on."""
+        from green._awaiting import result_of
+
+        return result_of(self)
 
     def _is_ready(self) -> bool:
         return self._done.is_set()

@@ -211,6 +211,11 @@ PyObject* green_repr(PyObject* self) {
                               status_of(green));
 }
 
+PyObject* green_await(PyObject* self) {
+  const Ref module = Ref::steal(PyImport_ImportModule("green._awaiting"));
+  return module ? PyObject_CallMethod(module.get(), "result_of", "O", self) : nullptr;
+}
+
 int green_traverse(PyObject* self, visitproc visit, void* arg) {
   GreenObject* green = green_of(self);
   Py_VISIT(Py_TYPE(self));
@@ -293,6 +298,7 @@ PyType_Slot slots[] = {
     {Py_tp_clear, reinterpret_cast<void*>(green_clear)},
     {Py_tp_finalize, reinterpret_cast<void*>(green_finalize)},
     {Py_tp_repr, reinterpret_cast<void*>(green_repr)},
+    {Py_am_await, reinterpret_cast<void*>(green_await)},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {Py_tp_members, members},
