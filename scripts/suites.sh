@@ -4,7 +4,7 @@
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
 default_suites='project unit python epoll real load wheel'
-more_suites='drivers cpython lint sanitize fuzz'
+more_suites='behaviours drivers cpython lint sanitize fuzz'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
@@ -108,6 +108,15 @@ has_servers() {
   for package in $(cat tests/drivers/debian-packages); do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || return 1
   done
+}
+
+# What users of green threads suffer from, each a program of its own; BEHAVIOURS_FULL=1 for all the
+# cycles that docs/behaviours.md tells of.
+suite_behaviours() {
+  build_package
+  need test
+  hub_or_skip "${GREENWSGI_HUB:-uring}"
+  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/behaviours -rs
 }
 
 suite_load() {
