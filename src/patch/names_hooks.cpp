@@ -1,13 +1,17 @@
 // getaddrinfo, gethostbyname, gethostbyname_ex, gethostbyaddr, getnameinfo: the original, on a
-// native thread, so that answers and errors are libc's own. What needs no look-up (a literal
-// address) is answered at once.
+// native thread, so that answers and errors are libc's own. What nobody has to be asked for (a
+// literal address, a name in /etc/hosts) the original answers at once.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <climits>
 #include <cstring>
+#include <optional>
+#include <string_view>
 
 #include "src/patch/hooks.hpp"
+#include "src/patch/hosts_file.hpp"
 #include "src/patch/native_call.hpp"
 #include "src/patch/socket_hooks.hpp"
 #include "src/patch/waiting.hpp"
@@ -32,20 +36,47 @@ bool is_literal(const char* text, Py_ssize_t bytes) {
   return inet_pton(AF_INET6, name, address) == 1;
 }
 
-// Also true for what is no host at all: the original says so without waiting.
-bool needs_no_lookup(PyObject* host) {
-  if (host == nullptr || host == Py_None) return true;
+// Nothing for what is no host at all: the original says so without waiting.
+std::optional<std::string_view> text_of(PyObject* host) {
+  if (host == nullptr || host == Py_None) return std::nullopt;
   if (PyUnicode_Check(host)) {
     Py_ssize_t bytes = 0;
     const char* text = PyUnicode_AsUTF8AndSize(host, &bytes);
-    if (text == nullptr) PyErr_Clear();
-    return text == nullptr || is_literal(text, bytes);
+    if (text == nullptr) return PyErr_Clear(), std::nullopt;
+    return std::string_view(text, static_cast<std::size_t>(bytes));
   }
-  if (PyBytes_Check(host)) return is_literal(PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host));
-  if (PyByteArray_Check(host)) {
-    return is_literal(PyByteArray_AS_STRING(host), PyByteArray_GET_SIZE(host));
-  }
-  return true;
+  if (PyBytes_Check(host))
+    return std::string_view(PyBytes_AS_STRING(host),
+                            static_cast<std::size_t>(PyBytes_GET_SIZE(host)));
+  if (PyByteArray_Check(host))
+    return std::string_view(PyByteArray_AS_STRING(host),
+                            static_cast<std::size_t>(PyByteArray_GET_SIZE(host)));
+  return std::nullopt;
+}
+
+bool needs_no_lookup(PyObject* host) {
+  const auto text = text_of(host);
+  return !text || is_literal(text->data(), static_cast<Py_ssize_t>(text->size()));
+}
+
+// `fallback` when there is none. Nothing: it is no int, or no C int.
+std::optional<int> number_of(PyObject* argument, int fallback) {
+  if (argument == nullptr) return fallback;
+  if (!PyLong_Check(argument)) return std::nullopt;
+  int overflow = 0;
+  const long number = PyLong_AsLongAndOverflow(argument, &overflow);
+  if (overflow != 0 || number < INT_MIN || number > INT_MAX) return std::nullopt;
+  return static_cast<int>(number);
+}
+
+// Would getaddrinfo() find it in /etc/hosts? With other flags it may ask others, too.
+bool is_in_hosts_file(PyObject* host, PyObject* family, PyObject* flags) {
+  constexpr int kHarmless = AI_PASSIVE | AI_NUMERICSERV;
+  const auto name = text_of(host);
+  const auto wanted = number_of(family, AF_UNSPEC);
+  const auto asked = number_of(flags, 0);
+  return name && wanted && asked && (*asked & ~kHarmless) == 0 &&
+         hosts_file_answers(*name, *wanted);
 }
 
 PyObject* look_up(Call& call) {
@@ -56,7 +87,7 @@ PyObject* hook_getaddrinfo(Call& call) {
   if (!py::can_park()) return call.pass_on();
   PyObject* given[6] = {};
   if (!call.arrange({"host", "port", "family", "type", "proto", "flags"}, given) ||
-      needs_no_lookup(given[0])) {
+      needs_no_lookup(given[0]) || is_in_hosts_file(given[0], given[2], given[5])) {
     return call.pass_on();
   }
   return look_up(call);
@@ -64,7 +95,8 @@ PyObject* hook_getaddrinfo(Call& call) {
 
 PyObject* hook_gethostbyname(Call& call) {
   if (!py::can_park() || call.count() != 1 || needs_no_lookup(call.item(0))) return call.pass_on();
-  return look_up(call);
+  const auto name = text_of(call.item(0));
+  return name && hosts_file_answers(*name, AF_INET) ? call.pass_on() : look_up(call);
 }
 
 // gethostbyaddr and gethostbyname_ex ask the resolver for literals as well.
