@@ -253,6 +253,7 @@ def watch_hub(seconds: float) -> None:
 
         debug.watch_hub(seconds)
     elif runtime == "gevent":
+        package.config.monitor_thread = True
         package.config.max_blocking_time = seconds
         package.get_hub().start_periodic_monitoring_thread()
     else:

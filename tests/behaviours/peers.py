@@ -50,9 +50,11 @@ def environment(place: Path) -> str:
 def versions(python: str) -> str:
     code = "from importlib.metadata import version\n"
     code += "print(', '.join(f'{n} {version(n)}' for n in ('gevent', 'eventlet', 'greenlet')))"
-    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True, check=True)
     hub = "import green; from green import _core; print(green.__version__, _core.hub_reason())"
-    ours = subprocess.run([python, "-c", hub], capture_output=True, text=True, check=True).stdout
+    ours = subprocess.run(
+        [python, "-P", "-c", hub], capture_output=True, text=True, check=True
+    ).stdout
     number, _, reason = ours.strip().partition(" ")
     day = datetime.datetime.now(datetime.UTC).date()
     return (

@@ -38,10 +38,9 @@ FULL = bool(os.environ.get("BEHAVIOURS_FULL"))
 
 @dataclass(frozen=True)
 class Scenario:
-    """`late`: patches by itself, after its section is imported. `timed`: a busy machine may
-    make it fail.
+    """`late`: patches by itself, after its section is imported, or has programs that do.
 
-    `seconds`: longer than that is a hang; `seconds_full` at full size.
+    `timed`: a busy machine may make it fail. `seconds`: longer than that is a hang; `seconds_full` at full size.
     """
 
     number: int

@@ -177,7 +177,7 @@ def deep_stacks_of_many_greens() -> None:
 PARKED = size(100_000, 10_000)
 
 
-@scenario(29, seconds=30)
+@scenario(29, late=True, seconds=30)
 def exit_with_parked_greens() -> None:
     """A program ends although thousands of greens wait: at once, with 0, and says nothing."""
     code = f"""
@@ -192,7 +192,7 @@ print("end of the program")
     assert succeeded(done) == "end of the program\n"
 
 
-@scenario(29)
+@scenario(29, late=True)
 def exit_with_greens_nobody_holds() -> None:
     """The same when nobody has a reference to the greens, and they wait for sockets and locks."""
     code = """
@@ -208,7 +208,7 @@ print("end of the program")
     assert succeeded(run_code(code, timeout=15)) == "end of the program\n"
 
 
-@scenario(29)
+@scenario(29, late=True)
 def threads_at_exit() -> None:
     """Threads are waited for at exit, their `finally` runs; daemons are not waited for."""
     code = """
@@ -225,7 +225,7 @@ print("end of the program", flush=True)
     assert succeeded(run_code(code, timeout=15)) == "end of the program\nfinally\n"
 
 
-@scenario(29)
+@scenario(29, late=True)
 def exit_from_a_green() -> None:
     """sys.exit() in the main program ends it with its status while greens wait."""
     code = "for _ in range(10): layer.spawn(layer.sleep, 1000)\nlayer.sleep(0.01)\nsys.exit(3)\n"
@@ -233,7 +233,7 @@ def exit_from_a_green() -> None:
     assert (done.returncode, done.stderr) == (3, "")
 
 
-@scenario(29)
+@scenario(29, late=True)
 def functions_at_exit_may_wait() -> None:
     """atexit's functions may wait, and other greens run meanwhile."""
     code = """
@@ -266,7 +266,7 @@ def free_threaded() -> str:
     raise Skip("no free-threaded Python here")
 
 
-@scenario(30)
+@scenario(30, late=True)
 def free_threaded_build() -> None:
     """On a free-threaded Python it works, or its import is refused; the GIL stays off."""
     package = Path(layer.package.__file__).parent.parent
@@ -283,7 +283,7 @@ print("GIL:", sys._is_gil_enabled())
     assert "free-threaded" in told or "refused" not in told, told
 
 
-@scenario(30)
+@scenario(30, late=True)
 def free_threaded_build_is_refused_first() -> None:
     """The refusal comes before anything of C is imported, as the name of the build tells."""
     if layer.runtime != "green":

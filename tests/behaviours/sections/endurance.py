@@ -169,7 +169,7 @@ def goes_on():
 """
 
 
-@scenario(26)
+@scenario(26, late=True)
 def exception_is_reported_once() -> None:
     """What ends a green, and nobody waits for, is printed once, with its traceback."""
     code = FAILS + "layer.spawn(fails)\nlayer.sleep(0.1)\nprint('fine')\n"
@@ -179,7 +179,7 @@ def exception_is_reported_once() -> None:
     assert "in fails" in done.stderr, done.stderr
 
 
-@scenario(26)
+@scenario(26, late=True)
 def exception_of_a_thread_is_reported_once() -> None:
     """What ends a thread goes to threading.excepthook, once."""
     code = FAILS + "seen = []\nthreading.excepthook = lambda args: seen.append(args.exc_value)\n"
@@ -190,7 +190,7 @@ def exception_of_a_thread_is_reported_once() -> None:
     assert "the one and only" not in done.stderr, done.stderr
 
 
-@scenario(26)
+@scenario(26, late=True)
 def hooks_see_exceptions_of_greens() -> None:
     """A hook of sys (excepthook, unraisablehook) or threading that is set gets it, once."""
     code = (
@@ -209,7 +209,7 @@ print(seen)
     assert "the one and only" not in done.stderr, done.stderr
 
 
-@scenario(26)
+@scenario(26, late=True)
 def exception_is_not_fatal_to_the_hub() -> None:
     """Others go on when a green, a callback of it or a thread ends with an exception."""
     code = (

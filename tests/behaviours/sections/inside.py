@@ -47,7 +47,7 @@ def must_dump() -> None:
         raise layer.Missing("no list of green threads")
 
 
-@scenario(20)
+@scenario(20, late=True)
 def signal_prints_every_green() -> None:
     """At a signal each green is printed with its stack."""
     must_dump()
@@ -56,7 +56,7 @@ def signal_prints_every_green() -> None:
         assert name in text, f"{name} is not there: {text}"
 
 
-@scenario(20)
+@scenario(20, late=True)
 def signal_prints_what_greens_wait_for() -> None:
     """At a signal each green is printed with its state, its age and what it waits for."""
     must_dump()
@@ -121,7 +121,7 @@ def parked_greens_are_reachable() -> None:
     result(green)
 
 
-@scenario(20)
+@scenario(20, late=True)
 def py_spy_sees_the_one_that_runs() -> None:
     """py-spy shows the stack of the green that runs."""
     program = os.path.join(os.path.dirname(sys.executable), "py-spy")
@@ -279,7 +279,7 @@ def coverage_sees_greens() -> None:
     assert lines >= {4, 5, 7, 8, 9, 10}, sorted(lines)
 
 
-@scenario(21)
+@scenario(21, late=True)
 def pdb_stays_in_its_green() -> None:
     """pdb: `next` over a call that switches stops in the same green."""
     with directory() as place:

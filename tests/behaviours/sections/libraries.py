@@ -216,7 +216,7 @@ layer.sleep(0.3)
 """
 
 
-@scenario(18, timed=True)
+@scenario(18, late=True, timed=True)
 def blocked_hub_is_reported() -> None:
     """Who blocks the hub for 2.5 times the limit is named, with its stack, once, and goes on."""
     code = BLOCK + "print(layer.result(layer.spawn(the_culprit, 2.5)))\nlayer.sleep(0.3)\n"
@@ -227,7 +227,7 @@ def blocked_hub_is_reported() -> None:
     assert done.stderr.count("in the_culprit") == 1, "more than once"
 
 
-@scenario(18, timed=True)
+@scenario(18, late=True, timed=True)
 def blocked_hub_is_reported_in_time() -> None:
     """The report comes within twice the limit, while the hub is blocked."""
     code = BLOCK + "layer.result(layer.spawn(the_culprit, 4))\n"

@@ -71,7 +71,6 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOGGER = logging.Logger("early")
 HANDLER = SlowHandler()
 LOGGER.addHandler(HANDLER)
-POLL = select.poll
 
 
 def assert_excludes(lock: Any) -> None:
@@ -219,7 +218,7 @@ def function_taken_early() -> None:
         together(lambda: early_sleep(0.2), lambda: early_sleep(0.2))
 
 
-@scenario(1)
+@scenario(1, late=True)
 def program_run_under_the_patch() -> None:
     """A command runs a program as it is, patched before anything is imported."""
     code = """
@@ -251,7 +250,7 @@ def early_imports_are_reported() -> None:
     assert "does not matter" in report, report
 
 
-@scenario(1)
+@scenario(1, late=True)
 def import_alone_changes_nothing() -> None:
     """Importing the package leaves functions, classes and what they do alone."""
     code = """

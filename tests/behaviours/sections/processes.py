@@ -19,7 +19,7 @@ from support import run_code, scenario, succeeded, turning, until
 # --- 8
 
 
-@scenario(8, timed=True)
+@scenario(8, late=True, timed=True)
 def run_costs_what_it_costs() -> None:
     """subprocess.run(["true"]) takes no longer than unpatched."""
     code = """
@@ -100,7 +100,7 @@ def handler_uses_sockets_and_locks() -> None:
     assert log == [b"?"]
 
 
-@scenario(9)
+@scenario(9, late=True)
 def keyboard_interrupt_reaches_the_main_program() -> None:
     """Ctrl-C ends what the main program waits for, and no green."""
     code = """
@@ -112,13 +112,15 @@ def work():
     except BaseException as error: ended.append(error)
     else: ended.append("well")
 greens = [layer.spawn(work) for _ in range(5)]
-threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+import subprocess
+killer = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -INT {os.getpid()}"])
 try:
     time.sleep(5)
     print("no interrupt")
 except KeyboardInterrupt:
     print("interrupted")
 for each in greens: layer.result(each)
+killer.wait()
 assert ended == ["well"] * 5, ended
 """
     assert succeeded(run_code(code, timeout=10)) == "interrupted\n"
