@@ -40,7 +40,8 @@ FULL = bool(os.environ.get("BEHAVIOURS_FULL"))
 class Scenario:
     """`late`: patches by itself, after its section is imported, or has programs that do.
 
-    `timed`: a busy machine may make it fail. `seconds`: longer than that is a hang; `seconds_full` at full size.
+    `timed`: a busy machine may make it fail. `seconds`: longer than that is a hang;
+    `seconds_full` at full size.
     """
 
     number: int
