@@ -123,6 +123,7 @@ unsigned long start_green(
       py::spawn_green(body.get(), packed.release(), nullptr, py::ContextOf::nothing);
   if (green == nullptr) return 0;
   const Ref owned = Ref::steal(reinterpret_cast<PyObject*>(green));
+  green->begins_thread = true;
   name_after(green, function);
   return static_cast<unsigned long>(green->number);
 }

@@ -7,6 +7,7 @@
 #include "src/py/later.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/tracers.hpp"
 
 namespace greenwsgi::py {
 
@@ -66,6 +67,7 @@ void run_green(void* argument) {
     return;
   }
   state.adopt(green);
+  if (!green->begins_thread) begin_tracers();
   {
     const Ref function = Ref::steal(std::exchange(green->function, nullptr));
     const Ref arguments = Ref::steal(std::exchange(green->arguments, nullptr));
@@ -109,6 +111,7 @@ GreenObject* new_green_object() {
   green->spawner_number = 0;
   green->status = GreenObject::Status::ready;
   green->seen = false;
+  green->begins_thread = false;
   PyObject_GC_Track(green);
   return green;
 }

@@ -35,7 +35,8 @@ struct GreenObject {
   PyObject* spawner_name;        // Null: it had none.
   std::uint64_t spawner_number;  // 0: the server, or the main program's own green.
   Status status;
-  bool seen;  // Somebody has asked how it ended.
+  bool seen;           // Somebody has asked how it ended.
+  bool begins_thread;  // `threading` itself sets up what it runs.
 };
 
 /// What the module room has made, which the others raise and create. Filled once at import.

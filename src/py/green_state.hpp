@@ -111,7 +111,9 @@ class GreenState : public ListNode {
   // The switch: hooks of the scheduler.
   static void leave(void* local) noexcept;
   static void enter(void* local) noexcept;
-  void load() const { slice_.load(thread_); }
+  void load() { slice_.load(thread_); }
+  /// After a load() for others to look at, who may have set a trace function.
+  void unload() { slice_.save_tracers(thread_); }
 
  private:
   friend class TimedThrow;

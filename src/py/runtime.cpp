@@ -19,6 +19,7 @@
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime_state.hpp"
 #include "src/py/trace.hpp"
+#include "src/py/tracers.hpp"
 
 namespace greenwsgi::py {
 
@@ -348,6 +349,7 @@ void Runtime::before_wait() noexcept {
 
 void Runtime::after_wait() noexcept {
   take_gil(current_->thread_);
+  current_->root_.unload();
   current_->turn_began_.store(Clock::now(), std::memory_order_relaxed);
   if (trace != nullptr) [[unlikely]]
     trace->sleep_ends(*current_);
@@ -369,12 +371,15 @@ void Runtime::each_turn() noexcept {
   current_->root_.load();
   PyEval_SaveThread();
   take_gil(current_->thread_);
+  current_->root_.unload();
 }
 
 // --- The scope
 
 GreenScope::GreenScope(PyObject* context)
-    : state_(*Runtime::current(), *Runtime::current()->scheduler().running(), context) {}
+    : state_(*Runtime::current(), *Runtime::current()->scheduler().running(), context) {
+  begin_tracers();
+}
 
 GreenScope::~GreenScope() {
   state_.finish();

@@ -9,8 +9,10 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "greenwsgi/base/assert.hpp"
+#include "src/py/tracers.hpp"
 
 namespace greenwsgi::py {
 
@@ -214,6 +216,50 @@ Ref ThreadSlice::frame() const {
   return innermost_frame(stand_in);
 }
 
+#if PY_VERSION_HEX < 0x030C0000
+void DictWatch::begin(PyObject* dict) {
+  dict_ = reinterpret_cast<PyDictObject*>(Py_NewRef(dict));
+}
+
+void DictWatch::look() {
+  seen_ = dict_->ma_version_tag;
+}
+#else
+int DictWatch::changed(PyDict_WatchEvent, PyObject*, PyObject*, PyObject*) {
+  seen_ = false;
+  return 0;
+}
+
+void DictWatch::begin(PyObject* dict) {
+  dict_ = Py_NewRef(dict);
+  const int watcher = PyDict_AddWatcher(changed);
+  told_ = watcher >= 0 && PyDict_Watch(watcher, dict) == 0;
+  if (!told_) PyErr_Clear();
+}
+
+void DictWatch::look() {
+  seen_ = told_;
+}
+#endif
+
+void ThreadSlice::take_tracers(PyThreadState& thread) {
+  GW_ASSERT(!traced_);
+  traced_ = true;
+  trace_function_ = std::exchange(thread.c_tracefunc, nullptr);
+  trace_object_ = std::exchange(thread.c_traceobj, nullptr);
+  profile_function_ = std::exchange(thread.c_profilefunc, nullptr);
+  profile_object_ = std::exchange(thread.c_profileobj, nullptr);
+}
+
+void ThreadSlice::give_tracers(PyThreadState& thread) {
+  GW_ASSERT(!has_tracers(thread));
+  traced_ = false;
+  thread.c_tracefunc = trace_function_;
+  thread.c_traceobj = trace_object_;
+  thread.c_profilefunc = profile_function_;
+  thread.c_profileobj = profile_object_;
+}
+
 void ThreadSlice::finish(PyThreadState& thread) {
   GW_ASSERT(thread.exc_info == &bottom_exception_);
   GW_ASSERT(thread.datastack_chunk->previous == nullptr);  // The VM freed its own chunks.
@@ -226,6 +272,13 @@ void ThreadSlice::finish(PyThreadState& thread) {
       again = true;
       Py_CLEAR(owned);
     };
+    if (has_tracers(thread)) {
+      again = true;
+      end_tracers();
+      // Where an audit hook forbids it they are lost, but not for the next green.
+      if (has_tracers(thread)) take_tracers(thread);
+      traced_ = false;
+    }
     let_go(bottom_exception_.exc_value);
 #if PY_VERSION_HEX >= 0x030D0000
     let_go(thread.threading_local_sentinel);

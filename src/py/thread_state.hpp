@@ -29,6 +29,11 @@ bool check_thread_state(PyThreadState& thread);
 /// Is the interpreter on its way out?
 bool is_finalizing();
 
+/// Does a trace or profile function watch what runs now?
+inline bool has_tracers(const PyThreadState& thread) {
+  return thread.c_tracefunc != nullptr || thread.c_profilefunc != nullptr;
+}
+
 /// Hands the current exception to sys.unraisablehook and clears it: "Exception ignored in <what>
 /// <where>", with the traceback.
 void write_unraisable(const char* what, PyObject* where);
@@ -36,6 +41,38 @@ void write_unraisable(const char* what, PyObject* where);
 /// The innermost Python frame that a thread state shows, which may be another thread's. Empty: none
 /// (or no memory for its object), and no error set.
 Ref innermost_frame(PyThreadState& thread);
+
+/// Whether a dict has changed since somebody looked at it, for the price of a comparison. There is
+/// one at most.
+class DictWatch {
+ public:
+  bool watches() const { return dict_ != nullptr; }
+  PyObject* dict() const { return reinterpret_cast<PyObject*>(dict_); }
+  /// Once. Keeps the dict for ever.
+  void begin(PyObject* dict);
+  /// What follows sees the dict as it is now.
+  void look();
+  /// False before the first look.
+#if PY_VERSION_HEX < 0x030C0000
+  bool unchanged() const {
+    return dict_ != nullptr && dict_->ma_version_tag == seen_;
+  }
+
+ private:
+  PyDictObject* dict_ = nullptr;  // Owned.
+  std::uint64_t seen_ = 0;        // No dict has this version.
+#else
+  bool unchanged() const {
+    return seen_;
+  }
+
+ private:
+  static int changed(PyDict_WatchEvent event, PyObject* dict, PyObject* key, PyObject* value);
+  PyObject* dict_ = nullptr;  // Owned.
+  bool told_ = false;         // False: the interpreter has no watcher left for us.
+  static inline bool seen_ = false;
+#endif
+};
 
 class ThreadSlice {
  public:
@@ -58,13 +95,22 @@ class ThreadSlice {
   void finish(PyThreadState& thread);
 
   void save(PyThreadState& thread);
-  void load(PyThreadState& thread) const;
+  void load(PyThreadState& thread);
+  /// The part of save() for what sys.settrace() and sys.setprofile() have set: it moves into the
+  /// slice, so that the thread state has none until load() puts it back.
+  void save_tracers(PyThreadState& thread) {
+    if (has_tracers(thread)) [[unlikely]]
+      take_tracers(thread);
+  }
 
   /// While saved: the innermost Python frame of the stack. Empty: none (no Python runs there), and
   /// no error set.
   Ref frame() const;
 
  private:
+  void take_tracers(PyThreadState& thread);
+  void give_tracers(PyThreadState& thread);
+
   // Owned references are marked *; the thread state holds them while the slice is loaded.
   PyObject* context_ = nullptr;  // *
   PyObject* dict_ = nullptr;     // * What threading.local keeps its values in.
@@ -80,6 +126,7 @@ class ThreadSlice {
   int depth_ = 0;  // Not what remains: the limit may change while parked.
   int tracing_ = 0;
   int event_ = 0;
+  bool traced_ = false;  // While saved: the tracers below are its own.
 #if PY_VERSION_HEX < 0x030D0000
   _PyCFrame* cframe_ = nullptr;
   int trash_nesting_ = 0;
@@ -98,6 +145,12 @@ class ThreadSlice {
   PyObject* executor_ = nullptr;
   std::uintptr_t stack_words_[3] = {};  // Top, soft limit, hard limit.
 #endif
+
+  // Only read while traced_ is set.
+  Py_tracefunc trace_function_ = nullptr;
+  Py_tracefunc profile_function_ = nullptr;
+  PyObject* trace_object_ = nullptr;    // *
+  PyObject* profile_object_ = nullptr;  // *
 
   // What only a stack of our own has, and the root's slice leaves alone.
   _PyErr_StackItem bottom_exception_{};
@@ -170,9 +223,10 @@ inline void ThreadSlice::save(PyThreadState& thread) {
   executor_ = thread.current_executor;
   for (int i = 0; i < 3; i++) stack_words_[i] = stack_words(thread)[i];
 #endif
+  save_tracers(thread);
 }
 
-inline void ThreadSlice::load(PyThreadState& thread) const {
+inline void ThreadSlice::load(PyThreadState& thread) {
   thread.context = context_;
   thread.context_ver += 1;  // Or a ContextVar would answer from its cache of the last context.
   thread.dict = dict_;
@@ -190,10 +244,7 @@ inline void ThreadSlice::load(PyThreadState& thread) const {
   thread.tracing_what = event_;
   thread.trash_delete_nesting = trash_nesting_;
   thread.trash_delete_later = delete_later_;
-  thread.cframe = cframe_;
-  // sys.settrace() belongs to the OS thread; the flag it is known by is in each C frame.
-  const bool traced = thread.c_tracefunc != nullptr || thread.c_profilefunc != nullptr;
-  thread.cframe->use_tracing = traced && tracing_ == 0 ? 255 : 0;
+  thread.cframe = cframe_;  // With its flag that somebody traces.
 #else
   thread.py_recursion_remaining = thread.py_recursion_limit - depth_;
   thread.what_event = event_;
@@ -219,6 +270,8 @@ inline void ThreadSlice::load(PyThreadState& thread) const {
   thread.current_executor = executor_;
   for (int i = 0; i < 3; i++) stack_words(thread)[i] = stack_words_[i];
 #endif
+  if (traced_) [[unlikely]]
+    give_tracers(thread);
 }
 
 }  // namespace greenwsgi::py

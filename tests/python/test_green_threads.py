@@ -345,35 +345,6 @@ def test_the_recursion_limit_may_change_while_a_green_is_parked() -> None:
         sys.setrecursionlimit(limit)
 
 
-def test_trace_functions_see_all_greens_and_may_switch_themselves() -> None:
-    calls = []
-
-    def trace(frame, event, argument):
-        if frame.f_code.co_name in ("first", "second"):
-            calls.append((frame.f_code.co_name, event))
-            green.sleep(0)
-            return trace
-        return None
-
-    def first():
-        green.sleep(0)
-
-    def second():
-        green.sleep(0)
-
-    previous = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        greens = [green.spawn(first), green.spawn(second)]
-        for each in greens:
-            each.join()
-    finally:
-        sys.settrace(previous)
-
-    for name in ("first", "second"):
-        assert [event for who, event in calls if who == name] == ["call", "line", "return"]
-
-
 def test_garbage_collection_at_every_turn_harms_nobody() -> None:
     threshold = gc.get_threshold()
     gc.set_threshold(1)

@@ -1,8 +1,8 @@
-"""Tracers, profilers and debuggers see greens.
+"""Tracers, profilers and debuggers see greens as they see threads.
 
-sys.settrace() and its kin belong to the thread: all greens of a thread share what one of them has
-set, as they share the thread state, and a frame's own trace function stays with its frame. Each
-test runs in a process of its own, since it changes what the test runner itself may use.
+What sys.settrace() and sys.setprofile() set is the green's that set it; a new green begins with
+what threading.settrace() and setprofile() hold ready. Each test runs in a process of its own, since
+it changes what the test runner itself may use.
 """
 
 import sys
@@ -39,26 +39,80 @@ class Calls:
 
 
 @isolated
-def test_a_trace_function_sees_every_line_of_a_green_across_its_switches() -> None:
+def test_a_trace_function_sees_every_line_of_its_green_across_its_switches() -> None:
     calls = Calls()
     log: list[str] = []
-    sys.settrace(calls)
-    green.spawn(ping, log, "a", 5).join()
-    sys.settrace(None)
 
-    assert calls.names.count("ping") == 1
+    def traced() -> None:
+        sys.settrace(calls)
+        ping(log, "a", 5)
+
+    other = green.spawn(ping, log, "b", 5)
+    green.spawn(traced).join()
+    other.join()
+
+    assert log == list("ba") * 5
+    assert calls.names == ["ping"]
     assert calls.lines.count("ping") >= 3 * 5
 
 
 @isolated
-def test_lines_are_seen_also_when_greens_alternate() -> None:
+def test_the_main_program_s_trace_function_goes_on_after_a_wait_and_sees_no_green() -> None:
+    calls = Calls()
+    seen_by_green: list[Any] = []
+
+    def after() -> None:
+        pass
+
+    sys.settrace(calls)
+    greens = [
+        green.spawn(ping, [], "a", 3),
+        green.spawn(lambda: seen_by_green.append(sys.gettrace())),
+    ]
+    for each in greens:
+        each.join()
+    kept = sys.gettrace()
+    after()
+    sys.settrace(None)
+
+    assert kept is calls
+    assert calls.names == ["after"]
+    assert seen_by_green == [None]
+
+
+@isolated
+def test_a_profile_function_is_its_green_s_alone() -> None:
+    seen: list[str] = []
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename == __file__:
+            seen.append(frame.f_code.co_name)
+
+    def here() -> None:
+        green.sleep(0)
+
+    def profiled() -> None:
+        sys.setprofile(profile)
+        here()
+        here()
+
+    other = green.spawn(ping, [], "a", 5)
+    green.spawn(profiled).join()
+    other.join()
+
+    assert sys.getprofile() is None
+    assert seen == ["here", "here"]
+
+
+@isolated
+def test_threading_settrace_reaches_every_line_of_greens_that_alternate() -> None:
     calls = Calls()
     log: list[str] = []
-    sys.settrace(calls)
+    threading.settrace(calls)
     greens = [green.spawn(ping, log, name, 4) for name in "abc"]
     for each in greens:
         each.join()
-    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
 
     alone = Calls()
     sys.settrace(alone)
@@ -87,7 +141,7 @@ def test_what_a_green_sets_ends_when_it_takes_it_back() -> None:
 
 
 @isolated
-def test_a_trace_function_may_switch_and_the_others_are_traced_meanwhile() -> None:
+def test_a_trace_function_may_switch_and_others_are_traced_meanwhile() -> None:
     seen: list[str] = []
 
     def tracer(frame: FrameType, event: str, argument: Any) -> Any:
@@ -99,14 +153,95 @@ def test_a_trace_function_may_switch_and_the_others_are_traced_meanwhile() -> No
     def other() -> None:
         green.sleep(0)
 
-    sys.settrace(tracer)
+    threading.settrace(tracer)
     greens = [green.spawn(ping, [], "a", 2), green.spawn(other)]
+    for each in greens:
+        each.join()
+    threading.settrace(None)  # type: ignore[arg-type]
+
+    assert seen[:4] == ["ping", "other"] * 2
+    assert seen.count("other") == 3  # Its call, line and return.
+    assert seen.count("ping") >= 6
+
+
+@isolated
+def test_a_trace_function_goes_with_the_green_that_ends_or_is_killed() -> None:
+    import gc
+    import weakref
+
+    def end_by(how: str) -> weakref.ref[Any]:
+        calls = Calls()
+
+        def traced() -> None:
+            calls_of_its_own = Calls()
+            sys.settrace(calls_of_its_own)
+            sys.setprofile(calls)
+            if how != "end":
+                green.sleep(60)
+
+        it = green.spawn(traced)
+        green.sleep(0)
+        if how == "kill":
+            it.kill()
+        it.join()
+        return weakref.ref(calls)
+
+    for how in ("end", "kill"):
+        there = end_by(how)
+        gc.collect()
+        assert there() is None, how
+        assert green.spawn(sys.gettrace).get() is None
+        assert green.spawn(sys.getprofile).get() is None
+    green.spawn(lambda: sys.settrace(Calls())).kill()  # It never runs.
+
+
+@isolated
+def test_a_traced_green_ends_while_others_are_traced() -> None:
+    """On CPython 3.12 and 3.13 that looks at a frame, and the green has none left."""
+    calls = Calls()
+
+    def traced(turns: int) -> None:
+        sys.settrace(calls)
+        ping([], "a", turns)
+
+    sys.settrace(Calls())
+    greens = [green.spawn(traced, turns) for turns in range(4)]
     for each in greens:
         each.join()
     sys.settrace(None)
 
-    assert seen.count("other") >= 2
-    assert seen.count("ping") >= 6
+    assert calls.names.count("ping") == 4
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no counts of tracing threads")
+@isolated
+def test_code_is_instrumented_only_while_a_green_traces() -> None:
+    """CPython counts those that trace; nobody else can see the count but by what it does."""
+    import dis
+
+    def probe() -> None:
+        pass
+
+    def instrumented() -> bool:
+        probe()
+        return any(
+            "INSTRUMENTED" in each.opname for each in dis.get_instructions(probe, adaptive=True)
+        )
+
+    def traced(turns: int) -> None:
+        sys.settrace(Calls())
+        sys.setprofile(Calls())
+        ping([], "a", turns)
+
+    before = instrumented()
+    greens = [green.spawn(traced, turns) for turns in (1, 3, 60)]
+    green.sleep(0)
+    during = instrumented()
+    greens.pop().kill()
+    for each in greens:
+        each.join()
+
+    assert (before, during, instrumented()) == (False, True, False)
 
 
 @isolated
@@ -119,13 +254,32 @@ def test_a_profile_function_sees_calls_and_returns_in_pairs_for_each_green() -> 
             depth.setdefault(me, 0)
             depth[me] += {"call": 1, "return": -1}.get(event, 0)
 
-    sys.setprofile(profiler)
+    threading.setprofile(profiler)
     greens = [green.spawn(ping, [], name, 3) for name in "ab"]
     for each in greens:
         each.join()
-    sys.setprofile(None)
+    threading.setprofile(None)  # type: ignore[arg-type]
 
     assert list(depth.values()) == [0, 0]
+
+
+@isolated
+def test_a_thread_s_green_is_traced_from_where_a_thread_is() -> None:
+    green.monkey_patch()
+    seen: list[str] = []
+
+    def tracer(frame: FrameType, event: str, argument: Any) -> Any:
+        seen.append(frame.f_code.co_name)
+
+    threading.settrace(tracer)
+    thread = threading.Thread(target=ping, args=([], "a", 2))
+    thread.start()
+    thread.join()
+    threading.settrace(None)  # type: ignore[arg-type]
+
+    assert "ping" in seen
+    assert "run" in seen
+    assert not {"_bootstrap", "_bootstrap_inner"} & set(seen)
 
 
 @isolated
@@ -161,24 +315,70 @@ def test_a_trace_function_of_one_thread_does_not_see_the_greens_of_another() -> 
     green.spawn(ping, [], "here", 2).join()
     sys.settrace(None)
 
-    assert calls.names.count("ping") == 1
+    assert calls.names == []
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12's")
 @isolated
-def test_cprofile_counts_the_calls_of_all_greens() -> None:
+def test_settrace_all_threads_reaches_its_caller_what_runs_elsewhere_and_whoever_begins() -> None:
+    calls, log = Calls(), []
+    ready, go_on = threading.Event(), threading.Event()
+
+    def main_of_thread() -> None:
+        green.sleep(0)  # It has a hub: the trace function is set while that sleeps.
+        hub_waits = green.spawn(green.native.call, lambda: (ready.set(), go_on.wait()))
+        hub_waits.join()
+        log.append(sys.gettrace())
+
+    thread = threading.Thread(target=main_of_thread)
+    thread.start()
+    ready.wait()
+    parked = green.spawn(lambda: (green.sleep(0), log.append(sys.gettrace())))
+    green.sleep(0)
+    threading.settrace_all_threads(calls)  # type: ignore[attr-defined]
+    mine = sys.gettrace()
+    parked.join()
+    later = green.spawn(sys.gettrace).get()
+    go_on.set()
+    thread.join()
+    threading.settrace_all_threads(None)  # type: ignore[attr-defined]
+
+    assert mine is calls
+    assert later is calls
+    assert log == [None, calls]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="listens to the whole process from 3.12 on")
+@isolated
+def test_cprofile_follows_the_green_that_enabled_it() -> None:
     import cProfile
     import pstats
 
+    def inner() -> None:
+        green.sleep(0)
+
+    def outer(turns: int) -> None:
+        for _ in range(turns):
+            inner()
+
+    def profiled() -> None:
+        profile.enable()
+        outer(4)
+        profile.disable()
+
     profile = cProfile.Profile()
-    profile.enable()
-    greens = [green.spawn(ping, [], name, 3) for name in "abc"]
-    for each in greens:
+    others = [green.spawn(outer, 10), green.spawn(ping, [], "a", 10)]
+    green.spawn(profiled).join()
+    for each in others:
         each.join()
-    profile.disable()
 
     stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    (found,) = [value for key, value in stats.items() if key[2] == "ping"]
-    assert found[1] == 3  # Its one stack takes interleaved greens for recursion: times are mixed.
+    found = {key[2]: value for key, value in stats.items()}
+    assert "ping" not in found
+    assert found["inner"][:2] == (4, 4)
+    assert found["outer"][:2] == (1, 1)
+    # Inclusive times nest: nobody else's calls stand between the two.
+    assert found["outer"][3] >= found["inner"][3]
 
 
 @isolated
