@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
-PYTHON = OUT / "venv" / "bin" / "python"
+VENV = OUT / f"venv-{platform.python_version()}"  # Of the Python that runs this.
+PYTHON = VENV / "bin" / "python"
 LAUNCH = f"{PYTHON} {HERE / 'launch.py'}"
 OURS = f"{PYTHON.parent / 'greenwsgi'} serve app:app --chdir {HERE} --bind 127.0.0.1:{{port}}"
 
@@ -24,8 +26,9 @@ PEERS = {
     f"--worker-connections 19000 --backlog 4096 --keep-alive 120 --chdir {HERE}",
     "nginx": f"nginx -c {OUT / 'nginx.conf'}",
 }
-#: What `bench/setup` installs for them.
-PACKAGES = ["gevent", "eventlet", "greenlet", "gunicorn", "uvloop", "fastwsgi", "bjoern"]
+#: What `bench/setup` installs: beside green threads, and beside servers too.
+GREEN_PACKAGES = ["greenlet", "gevent", "eventlet", "uvloop"]
+PACKAGES = [*GREEN_PACKAGES, "gunicorn", "fastwsgi", "bjoern"]
 
 BROWSER_HEADERS = [
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "

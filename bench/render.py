@@ -12,9 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers import BARS, HERE, OUT, PACKAGES, PYTHON, WORKS
+from peers import BARS, HERE, OUT, PACKAGES, PYTHON, VENV, WORKS
 
 Record = dict[str, Any]
+RESULTS = HERE / "RESULTS.md"
+SERVER_NOTES, GREENS = "## What is missed, and why", "## Green threads"
 COLOURS = {"greenwsgi": "#1a7f37", "greenwsgi-epoll": "#4ac26b"}
 
 
@@ -42,13 +44,36 @@ def machine() -> str:
     return f"{cpu}, Linux {platform.release()}, CPython {python}"
 
 
-def versions() -> str:
+def versions_line(packages: list[str]) -> str:
     found = []
-    for package in PACKAGES:
-        paths = [str(next((OUT / "venv" / "lib").glob("python*")) / "site-packages")]
+    for package in packages:
+        paths = [str(next((VENV / "lib").glob("python*")) / "site-packages")]
         for distribution in metadata.distributions(name=package, path=paths):
             found.append(f"{package} {distribution.version}")
-    return ", ".join(sorted(set(found)))
+    return f"{machine()}. {', '.join(sorted(set(found)))}."
+
+
+def sections(text: str) -> dict[str, str]:
+    """By heading: what stands under each `## ` of a text; before the first, under ""."""
+    parts = {"": [""]}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            heading = line
+            parts[heading] = []
+        else:
+            parts[heading].append(line)
+    return {heading: "\n".join(lines).strip() for heading, lines in parts.items()}
+
+
+def put_sections(new: dict[str, str]) -> None:
+    """Writes sections into RESULTS.md, in the place of those with the same headings, or at the end;
+    with them goes what notes.md says."""
+    notes = sections((HERE / "notes.md").read_text())
+    del notes[""]
+    parts = sections(RESULTS.read_text()) | new | notes
+    whole = [f"{heading}\n\n{body}".strip() for heading, body in parts.items()]
+    RESULTS.write_text("\n\n".join(whole) + "\n")
 
 
 def pair_ratio(ours: list[Record], theirs: list[Record]) -> float:
@@ -144,7 +169,7 @@ def render(results: Path) -> None:
     text = [
         "# Measured",
         "",
-        f"{machine()}. {versions()}.",
+        versions_line(PACKAGES),
         "",
         "Server on core 0, load (wrk, one thread; keep-alive) on core 1; three seconds a run after",
         "one of warming up; repetitions interleaved over the servers, medians shown, ratios taken",
@@ -164,7 +189,8 @@ def render(results: Path) -> None:
         for peer, runs in sorted(idle.items(), key=lambda item: item[1][0]["bytes"]):
             text.append(f"| {peer} | {median(run['bytes'] for run in runs):,.0f} |")
         text.append("")
-    text += [(HERE / "notes.md").read_text(), "## All runs", ""]
+    parts = sections((HERE / "notes.md").read_text())
+    text += [f"{SERVER_NOTES}\n\n{parts[SERVER_NOTES]}\n", "## All runs", ""]
     for work in WORKS:
         if any(name == work for name, _ in records):
             text += work_table(work, records)
@@ -172,5 +198,11 @@ def render(results: Path) -> None:
     if micro.exists():
         text += ["## Micro benchmarks", "", "`bench/run.py micro`:", "", "```text"]
         text += [micro.read_text().rstrip(), "```", ""]
-    (HERE / "RESULTS.md").write_text("\n".join(text))
+    greens = {
+        heading: body
+        for heading, body in sections(RESULTS.read_text()).items()
+        if heading.startswith(GREENS)
+    }
+    RESULTS.write_text("\n".join(text))
+    put_sections(greens)
     (HERE / "chart.svg").write_text(chart(records))
