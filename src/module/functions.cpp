@@ -17,7 +17,9 @@ namespace greenwsgi::module {
 using py::Ref;
 
 bool parse_seconds(PyObject* seconds, Duration* length) {
-  const double value = PyFloat_AsDouble(seconds);
+  // PyFloat_AsDouble() would make a float of an int, and drop it.
+  const double value =
+      PyLong_CheckExact(seconds) ? PyLong_AsDouble(seconds) : PyFloat_AsDouble(seconds);
   if (value == -1.0 && PyErr_Occurred()) return false;
   if (std::isnan(value) || value < 0) {
     PyErr_SetString(PyExc_ValueError, "a time in seconds must not be negative");

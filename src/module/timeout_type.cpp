@@ -20,6 +20,7 @@ struct TimeoutObject {
   PyBaseExceptionObject base;
   PyObject* seconds;    // A number or None.
   PyObject* exception;  // What is raised: None or a bool: itself.
+  Duration length;      // `seconds`, unless that is None.
   py::TimedThrow timed;
 };
 
@@ -33,12 +34,11 @@ PyTypeObject* base_type() {
 
 bool start(TimeoutObject* self) {
   if (self->seconds == Py_None) return true;
-  Duration length{};
-  if (!parse_seconds(self->seconds, &length) || py::ensure_scheduler() == nullptr) return false;
+  if (py::ensure_scheduler() == nullptr) return false;
   auto* owner = reinterpret_cast<PyObject*>(self);
   const bool itself = self->exception == Py_None || PyBool_Check(self->exception);
-  self->timed.arm(*py::Runtime::current()->running(), saturating_add(Clock::now(), length), owner,
-                  itself ? owner : self->exception);
+  self->timed.arm(*py::Runtime::current()->running(), saturating_add(Clock::now(), self->length),
+                  owner, itself ? owner : self->exception);
   return true;
 }
 
@@ -56,17 +56,19 @@ bool take_arguments(TimeoutObject* self, PyObject* args, PyObject* kwargs) {
   static const char* keywords[] = {"seconds", "exception", nullptr};
   PyObject* seconds = Py_None;
   PyObject* exception = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:Timeout", const_cast<char**>(keywords),
-                                   &seconds, &exception))
+  if (kwargs == nullptr && PyTuple_GET_SIZE(args) == 1) {  // The usual call.
+    seconds = PyTuple_GET_ITEM(args, 0);
+  } else if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:Timeout", const_cast<char**>(keywords),
+                                          &seconds, &exception)) {
     return false;
+  }
   if (exception != Py_None && !PyBool_Check(exception) && !PyExceptionClass_Check(exception) &&
       !PyExceptionInstance_Check(exception)) {
     PyErr_SetString(PyExc_TypeError,
                     "Timeout: exception must be None, False, an exception or a class of them");
     return false;
   }
-  Duration length{};
-  if (seconds != Py_None && !parse_seconds(seconds, &length)) return false;
+  if (seconds != Py_None && !parse_seconds(seconds, &self->length)) return false;
   Py_XSETREF(self->seconds, Py_NewRef(seconds));
   Py_XSETREF(self->exception, Py_NewRef(exception));
   return true;
