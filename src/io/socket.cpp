@@ -1,5 +1,6 @@
 // Sockets. A call that usually succeeds at once is tried directly first (MSG_DONTWAIT): that saves
-// a trip through the hub, and costs one system call where it does not.
+// a trip through the hub, and costs one system call where it does not. Who keeps an Expectation
+// saves that one as well.
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -21,12 +22,16 @@ template <class Direct, class Prepare>
 Result<std::size_t> try_then_await(const char* what,
                                    Instant deadline,
                                    Direct direct,
-                                   Prepare prepare) {
+                                   Prepare prepare,
+                                   Expectation* expectation = nullptr) {
   for (;;) {
-    const ssize_t moved = direct();
-    if (moved >= 0) return static_cast<std::size_t>(moved);
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) return Errno{errno};
+    if (expectation == nullptr || expectation->worth_trying()) {
+      const ssize_t moved = direct();
+      if (expectation != nullptr) expectation->found(moved > 0);
+      if (moved >= 0) return static_cast<std::size_t>(moved);
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return Errno{errno};
+    }
     AwaitedOp op;
     prepare(op);
     const std::int32_t result = await_done(op, what, deadline);
@@ -60,7 +65,8 @@ Status connect(int fd, const sockaddr* address, socklen_t bytes, Instant deadlin
   return Done{};
 }
 
-Result<std::size_t> recv(int fd, Bytes into, int flags, Instant deadline) {
+Result<std::size_t> recv(
+    int fd, Bytes into, int flags, Instant deadline, Expectation* expectation) {
   return try_then_await(
       "recv", deadline, [&] { return ::recv(fd, into.data(), into.size(), flags | MSG_DONTWAIT); },
       [&](Op& op) {
@@ -68,7 +74,8 @@ Result<std::size_t> recv(int fd, Bytes into, int flags, Instant deadline) {
         op.fd = fd;
         op.buffer = into;
         op.flags = flags;
-      });
+      },
+      expectation);
 }
 
 Result<std::size_t> send(int fd, ConstBytes from, int flags, Instant deadline) {

@@ -10,7 +10,9 @@ namespace greenwsgi::patch {
 namespace {
 
 PyObject* close_after_waits(const Call& call, int fd) {
-  if (fd >= 0 && has_waiters(fd) && !wake_waiters_before_close(fd)) return nullptr;
+  if (fd < 0) return call.pass_on();
+  if (has_waiters(fd) && !wake_waiters_before_close(fd)) return nullptr;
+  forget_expectations(fd);
   return call.pass_on();
 }
 

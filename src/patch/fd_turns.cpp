@@ -154,6 +154,13 @@ bool Turn::failed(Errno error, Instant deadline) const {
   return true;
 }
 
+void forget_expectations(int fd) {
+  FdTurns* turns = existing(fd);
+  if (turns == nullptr) return;
+  turns->plain.forget();
+  turns->tls.forget();
+}
+
 bool has_waiters(int fd) {
   const FdTurns* turns = existing(fd);
   return turns != nullptr && !turns->idle();

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "greenwsgi/fiber/fiber.hpp"
+#include "greenwsgi/io/expectation.hpp"
 #include "src/py/ref.hpp"
 
 namespace greenwsgi::patch {
@@ -22,6 +23,8 @@ struct FdTurns {
   FdSide writing;
   unsigned closes = 0;   // Rises with each close that found somebody waiting.
   unsigned closing = 0;  // Closes that wait for the others to leave.
+  // Of reads from the socket, and of those through TLS; forgotten when it is closed.
+  io::Expectation plain, tls;
 
   bool idle() const {
     return reading.owner == nullptr && reading.queued == 0 && writing.owner == nullptr &&
@@ -76,6 +79,9 @@ class Turn {
 /// To be called before `fd` is closed: ends all waits for it. May switch. False: a Python error is
 /// set, which was thrown at this green while the others left.
 bool wake_waiters_before_close(int fd);
+
+/// To be called as well: the next file of that number is another one.
+void forget_expectations(int fd);
 
 /// Does any green wait for `fd`? Cheap.
 bool has_waiters(int fd);

@@ -12,7 +12,7 @@ std::optional<std::size_t> receive_once(
   Turn turn(turns, Direction::reading);
   if (!turn.take(deadline)) return std::nullopt;
   for (;;) {
-    const Result<std::size_t> got = io::recv(fd, into, flags, deadline);
+    const Result<std::size_t> got = io::recv(fd, into, flags, deadline, &turns.plain);
     if (got.ok()) return *got;
     if (turn.failed(got.error(), deadline)) return std::nullopt;
   }

@@ -19,6 +19,10 @@ using py::Ref;
 PyObject* want_read = nullptr;
 PyObject* want_write = nullptr;
 PyTypeObject* socket_type = nullptr;
+// Names of _SSLSocket's.
+PyObject* owner_name = nullptr;
+PyObject* pending_name = nullptr;
+PyObject* version_name = nullptr;
 
 /// While it lives the original believes the socket to have this time-out, and never blocks.
 class Disguise {
@@ -48,7 +52,7 @@ class Disguise {
 /// The socket that bytes go through, when a wait for it would block the thread.
 Ref socket_that_waits(PyObject* connection) {
   if (!py::can_park()) return {};
-  Ref owner = Ref::steal(PyObject_GetAttrString(connection, "owner"));
+  Ref owner = Ref::steal(PyObject_GetAttr(connection, owner_name));
   if (!owner) PyErr_Clear();
   const bool is_socket = owner && PyObject_TypeCheck(owner.get(), socket_type) != 0;
   return is_socket && waits(owner.get()) ? std::move(owner) : Ref();
@@ -87,29 +91,73 @@ PyObject* attempt(const Call& call, PyObject* socket, std::int64_t timeout) {
   return call.pass_on();
 }
 
-PyObject* hook(Call& call) {
+/// Attempts until there is a result. `events`: what to wait for before the first attempt, if
+/// anything. `missed`: has one to wait for bytes, which no attempt could have foreseen?
+PyObject* attempt_and_wait(const Call& call, PyObject* socket, short events, bool* missed) {
+  const Ref keep = Ref::share(call.self());
+  const Instant deadline = socket_deadline(socket);
+  for (;;) {
+    if (events != 0) {
+      const Waited waited = wait_for(socket, events, deadline);
+      if (waited == Waited::failed) return nullptr;
+      // With the shortest time-out the original says in its own words that the time is over.
+      if (waited == Waited::timed_out) return attempt(call, socket, 1);
+    }
+    PyObject* result = attempt(call, socket, 0);
+    events = result == nullptr ? events_wanted() : short{0};
+    if (events == 0) return result;
+    *missed |= events == POLLIN;
+  }
+}
+
+PyObject* hook_write(Call& call) {
   const Ref socket = socket_that_waits(call.self());
   if (!socket) return call.pass_on();
   if (!spend_turn()) return nullptr;
-  const Ref keep = Ref::share(call.self());
-  const Instant deadline = socket_deadline(socket.get());
-  for (;;) {
-    PyObject* result = attempt(call, socket.get(), 0);
-    const short events = result == nullptr ? events_wanted() : short{0};
-    if (events == 0) return result;
-    const Waited waited = wait_for(socket.get(), events, deadline);
-    if (waited == Waited::failed) return nullptr;
-    // With the shortest time-out the original says in its own words that the time is over.
-    if (waited == Waited::timed_out) return attempt(call, socket.get(), 1);
+  bool missed = false;
+  return attempt_and_wait(call, socket.get(), 0, &missed);
+}
+
+// The beginning and the end of a connection, after which a read finds what none found before.
+PyObject* hook_change(Call& call) {
+  const Ref socket = socket_that_waits(call.self());
+  if (socket) forget_expectations(layout::socket_head(socket.get()).fd);
+  return hook_write(call);
+}
+
+/// Can a read find nothing but what has yet to arrive? OpenSSL reads one record at a time, so it
+/// has no bytes but those of the last one; before the handshake is over it may have to write first.
+bool needs_arrivals(PyObject* connection) {
+  const Ref pending = Ref::steal(PyObject_CallMethodNoArgs(connection, pending_name));
+  const Ref version = Ref::steal(PyObject_CallMethodNoArgs(connection, version_name));
+  PyErr_Clear();
+  return pending && version && version.get() != Py_None && PyLong_AsLong(pending.get()) == 0;
+}
+
+// An attempt that fails costs more here than anywhere: OpenSSL's errors and Python's exception.
+// A connection whose end was seen is attempted first, for it says so again without any arrivals.
+PyObject* hook_read(Call& call) {
+  const Ref socket = socket_that_waits(call.self());
+  if (!socket) return call.pass_on();
+  FdTurns* turns = fd_turns(layout::socket_head(socket.get()).fd);
+  if (turns == nullptr || !spend_turn()) return nullptr;
+  const bool waits_first = !turns->tls.worth_trying() && needs_arrivals(call.self());
+  bool missed = waits_first;
+  PyObject* result = attempt_and_wait(call, socket.get(), waits_first ? POLLIN : 0, &missed);
+  if (result == nullptr || PyObject_IsTrue(result) == 0) {
+    turns->tls.forget();
+  } else {
+    turns->tls.found(!missed);
   }
+  return result;
 }
 
 // Without OpenSSL there is nothing to hook.
 constexpr Target targets[] = {
-    target<hook, 0>("_ssl", "_SSLSocket", "do_handshake", true),
-    target<hook, 1>("_ssl", "_SSLSocket", "read", true),
-    target<hook, 2>("_ssl", "_SSLSocket", "write", true),
-    target<hook, 3>("_ssl", "_SSLSocket", "shutdown", true),
+    target<hook_change, 0>("_ssl", "_SSLSocket", "do_handshake", true),
+    target<hook_read>("_ssl", "_SSLSocket", "read", true),
+    target<hook_write>("_ssl", "_SSLSocket", "write", true),
+    target<hook_change, 1>("_ssl", "_SSLSocket", "shutdown", true),
 };
 
 const char* check() {
@@ -120,8 +168,13 @@ const char* check() {
   Ref type = sockets ? Ref::steal(PyObject_GetAttrString(sockets.get(), "socket")) : Ref();
   Ref read = Ref::steal(PyObject_GetAttrString(tls.get(), "SSLWantReadError"));
   Ref write = read ? Ref::steal(PyObject_GetAttrString(tls.get(), "SSLWantWriteError")) : Ref();
+  owner_name = PyUnicode_InternFromString("owner");
+  pending_name = PyUnicode_InternFromString("pending");
+  version_name = PyUnicode_InternFromString("version");
   PyErr_Clear();
-  if (!type || !write) return "_ssl does not say what it waits for";
+  if (!type || !write || owner_name == nullptr || pending_name == nullptr ||
+      version_name == nullptr)
+    return "_ssl does not say what it waits for";
   socket_type = reinterpret_cast<PyTypeObject*>(type.release());
   want_read = read.release();
   want_write = write.release();

@@ -377,6 +377,23 @@ def test_the_next_owner_of_a_number_is_left_alone() -> None:
 
 
 @isolated
+def test_a_socket_whose_reads_always_waited_says_nothing_about_the_next_of_its_number() -> None:
+    patch()
+    one, two = socket.socketpair()
+    number = one.fileno()
+    for _ in range(5):
+        assert together(lambda: one.recv(9), lambda: later(two.send, b"x"))[0] == b"x"
+
+    one.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener, two:
+        assert listener.fileno() == number
+        listener.settimeout(5)
+        (result,) = together(lambda: outcome(listener.recv, 9))
+
+    assert result == (OSError, "[Errno 107] Transport endpoint is not connected")
+
+
+@isolated
 def test_many_readers_are_served_in_order_beside_a_writer() -> None:
     patch()
     order: list[tuple[int, bytes]] = []

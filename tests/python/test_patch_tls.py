@@ -161,3 +161,49 @@ def test_a_connection_over_memory_is_the_originals() -> None:
         return outcome(connection.do_handshake)[0]
 
     assert together(handshake) == [ssl.SSLWantReadError]
+
+
+def taught_to_wait(connection: ssl.SSLSocket, peer: ssl.SSLSocket) -> None:
+    """Reads that find nothing at first, until the connection's next ones wait without trying."""
+    for number in range(5):
+        read = green.spawn(connection.recv, 100)
+        green.sleep(0)
+        peer.sendall(b"%d" % number)
+        assert read.get(timeout=10) == b"%d" % number
+
+
+@isolated
+def test_after_reads_that_waited_what_is_there_already_needs_no_arrivals() -> None:
+    patch()
+    server, client = connected()
+    taught_to_wait(server, client)
+
+    client.sendall(b"a record in pieces")
+
+    pieces = [together(lambda: server.recv(6))[0] for _ in range(3)]
+    assert b"".join(pieces) == b"a record in pieces"
+    closing = green.spawn(client.unwrap)  # Says that it is done, and keeps the descriptor open.
+    with green.Timeout(10):
+        assert [together(lambda: server.recv(10))[0] for _ in range(3)] == [b"", b"", b""]
+    closing.kill(block=True)
+
+
+@isolated
+def test_after_reads_that_waited_a_new_connection_of_that_number_shakes_hands_by_reading() -> None:
+    patch()
+    server, client = connected()
+    taught_to_wait(server, client)
+    number = server.fileno()
+    server.close()
+    one, two = socket.socketpair()
+    assert number in (one.fileno(), two.fileno())
+    with one, two, green.Timeout(10):
+        ends = [
+            server_context.wrap_socket(one, server_side=True, do_handshake_on_connect=False),
+            client_context.wrap_socket(two, server_hostname=NAME, do_handshake_on_connect=False),
+        ]
+        reads = [green.spawn(end.recv, 10) for end in ends]
+        green.sleep(0.1)
+        for end in ends:
+            together(lambda end=end: end.sendall(b"hello"))
+        assert [read.get() for read in reads] == [b"hello", b"hello"]

@@ -14,6 +14,7 @@
 #include "greenwsgi/base/clock.hpp"
 #include "greenwsgi/base/result.hpp"
 #include "greenwsgi/fiber/fiber.hpp"
+#include "greenwsgi/io/expectation.hpp"
 
 namespace greenwsgi::io {
 
@@ -24,8 +25,13 @@ using ConstBytes = std::span<const std::byte>;
 Result<int> accept(int fd, int flags = 0, Instant deadline = kNever);
 /// connect(2) on a socket of any kind. After ETIMEDOUT or ECANCELED it may still be under way.
 Status connect(int fd, const sockaddr* address, socklen_t bytes, Instant deadline = kNever);
-/// Bytes received, 0 at the end of the stream.
-Result<std::size_t> recv(int fd, Bytes into, int flags = 0, Instant deadline = kNever);
+/// Bytes received, 0 at the end of the stream. `expectation`: of this descriptor, if the caller
+/// keeps one.
+Result<std::size_t> recv(int fd,
+                         Bytes into,
+                         int flags = 0,
+                         Instant deadline = kNever,
+                         Expectation* expectation = nullptr);
 /// Bytes sent, perhaps fewer than given. Never raises SIGPIPE.
 Result<std::size_t> send(int fd, ConstBytes from, int flags = 0, Instant deadline = kNever);
 Result<std::size_t> sendmsg(int fd,

@@ -46,6 +46,41 @@ TEST_CASE("recv and send report the errors of their man pages") {
   ::close(stream.fd);
 }
 
+TEST_CASE("an expectation gives up after two misses, tries now and then, and a find restores it") {
+  io::Expectation expectation;
+  CHECK(expectation.worth_trying());
+  expectation.found(false);
+  CHECK(expectation.worth_trying());
+  expectation.found(false);
+  int tried = 0;
+  for (int i = 0; i < 32; i++) tried += expectation.worth_trying() ? 1 : 0;
+  CHECK(tried == 2);
+  expectation.found(true);
+  CHECK(expectation.worth_trying());
+  CHECK(expectation.worth_trying());
+}
+
+TEST_CASE("recv with an expectation, met or not: nothing is lost, late or in another order") {
+  IoWorld world;
+  const SimStream stream = world.hub.stream();
+  io::Expectation expectation;
+  std::byte room[8];
+  for (int round = 0; round < 40; round++) {
+    // First it has to wait each time, then never, then as it happens.
+    const bool there = round >= 20 && (round < 30 || round % 3 == 0);
+    const std::string text = std::to_string(round);
+    stream.peer->sends(text, there ? world.hub.now() : world.hub.in(1s));
+    const Result<std::size_t> got = io::recv(stream.fd, room, 0, kNever, &expectation);
+    REQUIRE(got.ok());
+    CHECK(text_of(io::ConstBytes(room, *got)) == text);
+  }
+  CHECK(error_of(io::recv(stream.fd, room, 0, world.hub.in(1s), &expectation)) == ETIMEDOUT);
+  stream.peer->closes(world.hub.in(1s));
+  CHECK(*io::recv(stream.fd, room, 0, kNever, &expectation) == 0);
+  CHECK(*io::recv(stream.fd, room, 0, kNever, &expectation) == 0);
+  ::close(stream.fd);
+}
+
 TEST_CASE("recv: MSG_PEEK takes nothing away") {
   IoWorld world;
   const SimStream stream = world.hub.stream();
