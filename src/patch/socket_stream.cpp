@@ -1,5 +1,6 @@
 // recv, recv_into, send, sendall: the hot four. Their arguments are read here, by CPython's own
 // format strings; whatever these refuse goes to the original, which says what is wrong.
+#include "src/patch/receive_room.hpp"
 #include "src/patch/socket_hooks.hpp"
 #include "src/patch/socket_io.hpp"
 
@@ -50,6 +51,16 @@ bool take_data(Call& call, Buffer& buffer, int* flags) {
   return !is_blocking(call.self()) || (*flags & MSG_DONTWAIT) == 0;
 }
 
+// The usual recv(): more is asked for than comes.
+PyObject* receive_in_room(PyObject* socket, std::size_t size, int flags) {
+  const ReceiveRoom room(size);
+  if (room.bytes().empty()) return PyErr_NoMemory();
+  const auto got = receive(socket, room.bytes(), flags);
+  if (!got) return nullptr;
+  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(room.bytes().data()),
+                                   static_cast<Py_ssize_t>(*got));
+}
+
 }  // namespace
 
 PyObject* hook_recv(Call& call) {
@@ -61,6 +72,8 @@ PyObject* hook_recv(Call& call) {
       leave_to_original(call.self(), flags)) {
     return call.pass_on();
   }
+  if (ReceiveRoom::fits(static_cast<std::size_t>(size)))
+    return receive_in_room(call.self(), static_cast<std::size_t>(size), flags);
   PyObject* bytes = PyBytes_FromStringAndSize(nullptr, size);
   if (bytes == nullptr) return nullptr;
   auto* room = reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes));
