@@ -23,7 +23,7 @@ from green import _core, _fallback, _grpc, _psycopg, _psycopg3, _thread_handle
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "os": ("descriptor", "open", "close", "process"),
     "builtins": ("file", "buffered", "open", "close"),
-    "select": ("select",),
+    "select": ("select", "poll"),
     "socket": ("socket", "close"),
     "ssl": ("tls", "close"),
     "dns": ("names",),

@@ -47,6 +47,7 @@ extern const Group close_group;       // close_hooks.cpp
 extern const Group socket_group;      // socket_group.cpp
 extern const Group names_group;       // names_hooks.cpp
 extern const Group select_group;      // select_hooks.cpp
+extern const Group poll_group;        // poll_hooks.cpp
 extern const Group tls_group;         // tls_hooks.cpp
 extern const Group process_group;     // process_hooks.cpp
 extern const Group descriptor_group;  // descriptor_hooks.cpp

@@ -112,6 +112,27 @@ const char* probe_buffered(PyObject* buffered) {
   return buffered_owner(buffered) == 0 ? nullptr : "a free buffered file has an owner";
 }
 
+// --- Poll objects
+
+const char* probe_poll(PyObject* object, int fd) {
+  const PollHead& head = poll_head(object);
+  const Ref set = Ref::steal(PyObject_CallMethod(object, "register", "ii", fd, POLLIN));
+  if (!set || head.is_up_to_date != 0) return "a poll object's state is not where it was expected";
+  const Ref none = Ref::steal(PyObject_CallMethod(object, "poll", "i", 0));
+  if (!none || head.is_up_to_date != 1 || head.count != 1)
+    return "a poll object's size is not where it was expected";
+  if (head.wanted[0].fd != fd || head.wanted[0].events != POLLIN)
+    return "a poll object's descriptors are not where they were expected";
+  poll_head(object).running = 1;
+  const Ref refused = Ref::steal(PyObject_CallMethod(object, "poll", "i", 0));
+  poll_head(object).running = 0;
+  if (refused || PyErr_ExceptionMatches(PyExc_RuntimeError) == 0)
+    return "a poll object does not know that it is in use";
+  PyErr_Clear();
+  const Ref again = Ref::steal(PyObject_CallMethod(object, "poll", "i", 0));
+  return again ? nullptr : "a poll object that was in use stays so";
+}
+
 // --- Locks of multiprocessing
 
 const char* probe_semlock(PyObject* lock) {
@@ -185,6 +206,21 @@ const char* check_buffered() {
   const Ref raw = probe ? Ref::steal(PyObject_CallNoArgs(probe.get())) : Ref();
   const Ref buffered = raw && type ? Ref::steal(PyObject_CallOneArg(type.get(), raw.get())) : Ref();
   const char* wrong = buffered ? probe_buffered(buffered.get()) : "no buffered file could be made";
+  PyErr_Clear();
+  return wrong;
+}
+
+const char* check_poll() {
+  const Ref make = attribute_of_module("select", "poll");
+  const Ref object = make ? Ref::steal(PyObject_CallNoArgs(make.get())) : Ref();
+  int ends[2];
+  if (!object || ::pipe2(ends, O_CLOEXEC) != 0) return "no poll object could be made";
+  const auto size = Py_TYPE(object.get())->tp_basicsize;
+  const char* wrong = size != static_cast<Py_ssize_t>(sizeof(PollHead))
+                          ? "a poll object has another size"
+                          : probe_poll(object.get(), ends[0]);
+  ::close(ends[0]);
+  ::close(ends[1]);
   PyErr_Clear();
   return wrong;
 }

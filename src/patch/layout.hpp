@@ -4,6 +4,8 @@
 // A check that fails says why and disables its group of hooks, nothing else.
 #pragma once
 
+#include <poll.h>
+
 #include <cstdint>
 
 #include "src/py/ref.hpp"
@@ -40,6 +42,19 @@ inline const FileHead& file_head(PyObject* file) {
   return *reinterpret_cast<const FileHead*>(file);
 }
 
+/// The head of what select.poll() makes, the same from 3.11 to 3.14.
+struct PollHead {
+  PyObject_HEAD PyObject* registered;
+  int is_up_to_date;  // `wanted` is what is registered.
+  int count;
+  pollfd* wanted;
+  int running;  // 1: somebody is in poll().
+};
+
+inline PollHead& poll_head(PyObject* object) {
+  return *reinterpret_cast<PollHead*>(object);
+}
+
 /// The word of an io.Buffered* that holds the OS thread which holds its lock; 0: nobody.
 extern std::size_t buffered_owner_offset;
 inline unsigned long buffered_owner(PyObject* buffered) {
@@ -68,6 +83,7 @@ const char* check_socket();
 const char* check_rlock();
 const char* check_file();
 const char* check_buffered();
+const char* check_poll();
 const char* check_semlock();  // No word without the type.
 
 }  // namespace greenwsgi::patch::layout

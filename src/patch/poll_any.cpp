@@ -2,9 +2,12 @@
 // others; we leave when all of them are done, for until then they are the hub's.
 #include "src/patch/poll_any.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <new>
+
+#include "src/patch/waiting.hpp"
 
 namespace greenwsgi::patch {
 
@@ -90,6 +93,25 @@ Status poll_any(std::span<const pollfd> wanted, Instant deadline) {
   GW_ASSERT(gathering.left == 0);
   if (gathering.ready) return Done{};
   return Errno{gathering.timed_out ? ETIMEDOUT : ECANCELED};
+}
+
+bool waited_well(const Status& waited) {
+  if (waited.ok() || waited.error().code == ETIMEDOUT) return true;
+  if (waited.error().code == ECANCELED) return !py::raise_if_interrupted();
+  set_errno(waited.error().code);
+  return false;
+}
+
+bool is_over(const Status& waited, Instant deadline) {
+  const bool timed_out = !waited.ok() && waited.error().code == ETIMEDOUT;
+  return timed_out || deadline_after(Duration::zero()) >= deadline;
+}
+
+bool pause(Duration& length, Instant deadline) {
+  constexpr Duration kLongestPause = std::chrono::milliseconds(20);
+  const Instant end = std::min(deadline, deadline_after(length));
+  length = std::min(2 * length, kLongestPause);
+  return io::sleep_until(end).ok() || !py::raise_if_interrupted();
 }
 
 }  // namespace greenwsgi::patch

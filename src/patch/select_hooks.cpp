@@ -1,16 +1,14 @@
-// select.select, and poll() of select.epoll and select.poll: the original without waiting, and when
-// it finds nothing a wait for its descriptors and the original once more. The one on epoll makes
-// asyncio and selectors cooperate.
+// select.select, and poll() of select.epoll: the original without waiting, and when it finds
+// nothing a wait for its descriptors and the original once more. The one on epoll makes asyncio and
+// selectors cooperate.
 #include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <new>
 #include <vector>
 
 #include "src/patch/hooks.hpp"
-#include "src/patch/native_call.hpp"
 #include "src/patch/poll_any.hpp"
 #include "src/patch/waiting.hpp"
 
@@ -19,25 +17,6 @@ namespace greenwsgi::patch {
 namespace {
 
 using py::Ref;
-
-// What wakes a wait and yet is not in the caller's sets (a hang-up nobody asked for) must not make
-// us spin: then the pause doubles.
-constexpr Duration kShortestPause = std::chrono::milliseconds(1);
-constexpr Duration kLongestPause = std::chrono::milliseconds(20);
-
-// After a wait: nullptr-able meaning of `waited`. True: go on; false: a Python error is set.
-bool waited_well(const Status& waited) {
-  if (waited.ok() || waited.error().code == ETIMEDOUT) return true;
-  if (waited.error().code == ECANCELED) return !py::raise_if_interrupted();
-  set_errno(waited.error().code);
-  return false;
-}
-
-bool pause(Duration& length, Instant deadline) {
-  const Instant end = std::min(deadline, deadline_after(length));
-  length = std::min(2 * length, kLongestPause);
-  return io::sleep_until(end).ok() || !py::raise_if_interrupted();
-}
 
 // --- select
 
@@ -78,7 +57,7 @@ PyObject* select_until(const Call& call, PyObject* arguments, Instant deadline) 
     const Status waited = poll_any(wanted, deadline);
     if (!waited_well(waited)) return nullptr;
     PyObject* ready = call.original(arguments);
-    const bool over = !waited.ok() && waited.error().code == ETIMEDOUT;
+    const bool over = is_over(waited, deadline);
     if (ready == nullptr || over || !all_empty(ready)) return ready;
     Py_DECREF(ready);
     if (waited.ok() && !pause(rest, deadline)) return nullptr;
@@ -157,7 +136,7 @@ PyObject* epoll_until(const Call& call, PyObject* arguments, Instant deadline) {
     const Status waited = polled.ok() ? Status(Done{}) : Status(polled.error());
     if (!waited_well(waited)) return nullptr;
     PyObject* ready = call.original(arguments);
-    const bool over = !waited.ok() && waited.error().code == ETIMEDOUT;
+    const bool over = is_over(waited, deadline);
     if (ready == nullptr || over || PyList_GET_SIZE(ready) != 0) return ready;
     Py_DECREF(ready);
     if (waited.ok() && !pause(rest, deadline)) return nullptr;
@@ -184,39 +163,9 @@ PyObject* hook_epoll(Call& call) {
   return epoll_until(call, arguments.get(), deadline);
 }
 
-// --- poll.poll
-
-// Milliseconds that poll() takes; the original says what is wrong with others.
-bool is_poll_timeout(PyObject* timeout) {
-  if (timeout == Py_None) return true;
-  if (PyFloat_Check(timeout)) {
-    const double value = PyFloat_AS_DOUBLE(timeout);
-    return value >= INT_MIN && value <= INT_MAX;  // Not NaN.
-  }
-  int value = 0;
-  return as_int(timeout, &value);
-}
-
-// The set of descriptors is hidden in the object, so the original waits for it, on a native thread.
-PyObject* hook_poll(Call& call) {
-  if (!py::can_park() || call.count() > 1) return call.pass_on();
-  PyObject* timeout = call.count() == 1 ? call.item(0) : Py_None;
-  if (!is_poll_timeout(timeout)) return call.pass_on();
-  const Ref now = Ref::steal(Py_BuildValue("(i)", 0));
-  if (!now || !spend_turn()) return nullptr;
-  PyObject* ready = call.original(now.get());
-  if (ready == nullptr || PyList_GET_SIZE(ready) != 0) return ready;
-  Py_DECREF(ready);
-  if (timeout != Py_None && PyObject_Not(timeout) == 1) {
-    return yield_turn() ? call.pass_on() : nullptr;
-  }
-  return call_natively(call, NativeWork::wait, "poll");
-}
-
 constexpr Target targets[] = {
     target<hook_select>("select", nullptr, "select"),
     target<hook_epoll>("select", "epoll", "poll"),
-    target<hook_poll>("select", "poll", "poll"),
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ from green import _core
 FILES = {"file", "buffered", "open", "close"}
 LOCKS = {"lock", "rlock", "thread", "semlock"}
 SOCKETS = {"socket", "close", "tls", "names"}
+POLLS = {"select", "poll"}
 ALL = set(_core.patch_groups())
 
 
@@ -49,7 +50,7 @@ def run_program(text: str, status: int = 0, **environment: str) -> str:
         ({"all": True}, ALL),
         ({"all": False}, set()),
         ({"time": True}, {"sleep"}),
-        ({"time": True, "select": True}, {"sleep", "select"}),
+        ({"time": True, "select": True}, {"sleep"} | POLLS),
         ({"time": True, "select": False}, {"sleep"}),
         ({"time": False}, ALL - {"sleep"}),
         ({"all": True, "time": False}, ALL - {"sleep"}),
@@ -69,9 +70,9 @@ def run_program(text: str, status: int = 0, **environment: str) -> str:
         ({"os": False, "subprocess": False}, ALL - {"descriptor", "process"}),
         (
             {"subprocess": True},
-            {"process", "descriptor", "select", "sleep"} | FILES | LOCKS,
+            {"process", "descriptor", "sleep"} | POLLS | FILES | LOCKS,
         ),
-        ({"subprocess": True, "time": False, "os": False}, {"process", "select"} | FILES | LOCKS),
+        ({"subprocess": True, "time": False, "os": False}, {"process"} | POLLS | FILES | LOCKS),
         ({"sys": False, "MySQLdb": False, "Event": False}, ALL),
         ({"psycopg": True}, set()),
     ],
@@ -120,7 +121,7 @@ def test_later_calls_add_and_a_second_time_changes_nothing() -> None:
     green.monkey_patch(select=True)
     green.monkey_patch(select=True, time=False)
 
-    assert set(green.patch_report().groups) == {"sleep", "select"}
+    assert set(green.patch_report().groups) == {"sleep"} | POLLS
 
     green.monkey_patch()
     before = green.patch_report()

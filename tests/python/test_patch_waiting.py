@@ -147,6 +147,15 @@ def test_wrong_arguments_of_select_raise_what_they_raise_unpatched() -> None:
     assert_same(*together(outcomes), before)
 
 
+@isolated
+def test_select_keeps_its_time_out_also_for_what_it_cannot_wait_for() -> None:
+    patch()
+    with open("/etc/passwd") as file, Ticker() as ticker:  # Never in an exceptional state.
+        assert together(lambda: select.select([], [], [file], 0.05)) == [([], [], [])]
+
+    assert ticker.longest < 0.05
+
+
 class Shortens:
     """A file whose fileno() takes the last one off the list it stands in."""
 
