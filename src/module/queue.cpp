@@ -147,10 +147,10 @@ Queue::Did Queue::get_now(Errand errand, Ref* item) {
 bool Queue::put(Ref item, const Patience& patience) {
   for (bool had_room = false;; had_room = true) {
     const Did did = put_now(item);
-    if (did == Did::it) return true;
-    if (did == Did::fail) {
+    if (did != Did::nothing) {
+      // Its room is free when it failed, and when a getter that waited has its item.
       if (had_room) let_in();
-      return false;
+      return did == Did::it;
     }
     Waited waited;
     if (patience.waits) {

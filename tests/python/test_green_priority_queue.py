@@ -9,6 +9,17 @@ from greens import drain, until
 import green
 
 
+def test_room_of_one_whose_item_goes_straight_to_a_getter_goes_to_the_next() -> None:
+    items = green.PriorityQueue(1)
+    items.put(0)
+    putters = [green.spawn(items.put, number) for number in (1, 2)]
+    until(lambda: items.putting() == 2)
+
+    # The second get() waits already when the first putter comes to put.
+    assert [items.get(timeout=10) for _ in range(3)] == [0, 1, 2]
+    green.joinall(putters)
+
+
 def test_room_given_to_one_that_is_killed_goes_to_the_next() -> None:
     items = green.PriorityQueue(1)  # Its putters put by themselves.
     items.put(0)
