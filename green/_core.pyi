@@ -357,6 +357,9 @@ def park(key: object, timeout: float | None, front: bool, /) -> bool:
     """Wait for unpark(key), as the next in turn if `front`; False when the time is over."""
 
 def unpark(key: object, /) -> None:
+def take_back(lock: Any, /) -> Any:
+    """lock.acquire(), in which nothing that is thrown is raised: it is at the next wait."""
+
     """Wake whoever has waited longest for `key`."""
 
 def wait_fd(fd: int, events: int, timeout: float | None, /) -> bool:

@@ -7,12 +7,16 @@ remembered who had taken one before. The extension module calls this; nothing he
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from green import _core
+
+# Of plain locks, which a Condition takes back by acquire().
+_LOCK_TYPES = (_thread.LockType, _core.Lock)
 
 # {group: names elsewhere that still mean what was replaced, as "module.name"}
 taken_before: dict[str, list[str]] = {}
@@ -34,9 +38,22 @@ def fall_back(group: str, why: str) -> str:
 def complete() -> None:
     """What hooks alone do not do; called once, when they are in place.
 
+    A Condition's wait() that is ended by an exception has the lock again, as whoever leaves its
+    `with` supposes. What is thrown while it takes a lock of ours back is raised at the next wait.
+
     Until 3.12 `threading` keeps the stand-in that current_thread() makes for a green for ever: here
     the green takes it along when it ends, as later versions do by themselves.
     """
+    condition: Any = threading.Condition
+    take_back = condition._acquire_restore
+
+    def _acquire_restore(self: Any, state: Any) -> None:
+        if isinstance(self._lock, _LOCK_TYPES):
+            _core.take_back(self._lock)
+        else:
+            take_back(self, state)
+
+    condition._acquire_restore = _acquire_restore
     if sys.version_info >= (3, 13):
         return
     dummy = threading._DummyThread

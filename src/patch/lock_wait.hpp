@@ -24,8 +24,18 @@ PyObject* wait_for_lock(const Call& call, PyObject* refused, Instant deadline, A
   for (bool front = false;; front = true) {
     Py_DECREF(refused);
     const py::Woken why = py::park_on(call.self(), deadline, front, "a lock");
+    const bool woken = why == py::Woken::unparked;
+    const bool passes_on = woken && py::anyone_parked_on(call.self());
+    if (woken && !passes_on) {
+      // Nobody else needs the lock that is free now, so it beats what was thrown meanwhile, which
+      // the next wait raises: a Condition's notification is such a lock's release, and would be
+      // lost.
+      refused = attempt();
+      if (refused != Py_False) return refused;
+      Py_DECREF(refused);
+    }
     if (py::raise_if_interrupted()) {
-      if (why == py::Woken::unparked) wake_one(call.self());
+      if (passes_on) wake_one(call.self());
       return nullptr;
     }
     refused = attempt();

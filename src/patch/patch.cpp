@@ -145,6 +145,14 @@ bool as_deadline(PyObject* timeout, Instant* deadline) {
   return true;
 }
 
+// What Condition calls for a plain lock, where a green must come out with it, as
+// hook_acquire_restore does for a reentrant one.
+PyObject* take_back(PyObject*, PyObject* lock) {
+  if (!py::can_park()) return PyObject_CallMethod(lock, "acquire", nullptr);
+  const py::HoldBack until_taken;
+  return PyObject_CallMethod(lock, "acquire", nullptr);
+}
+
 bool check_can_park() {
   if (py::can_park()) return true;
   PyErr_SetString(PyExc_RuntimeError, "nothing can wait cooperatively here: ask can_park() first");
@@ -223,6 +231,9 @@ PyMethodDef methods[] = {
      "patch_groups()\n--\n\nThe names of all groups, in the order of their installation."},
     {"patch_report", patch_report, METH_NOARGS,
      "patch_report()\n--\n\n{group: 'in place', or how it fell back and why}, of those patched."},
+    {"take_back", take_back, METH_O,
+     "take_back(lock, /)\n--\n\nlock.acquire(), whatever is thrown meanwhile: the next wait has "
+     "it."},
     {"can_park", can_park, METH_NOARGS, "May the caller wait cooperatively?"},
     {"enter_blocking", enter_blocking, METH_NOARGS,
      "enter_blocking()\n--\n\nFrom here on what blocks blocks the thread, for the caller."},

@@ -116,6 +116,7 @@ PyObject* hook_acquire_restore(Call& call) {
   }
   const py::Ref method = py::Ref::steal(PyObject_GetAttrString(call.self(), "acquire"));
   if (!method) return nullptr;
+  const py::HoldBack until_taken;
   for (long i = 0; i < count; i++) {
     const py::Ref taken = py::Ref::steal(PyObject_CallNoArgs(method.get()));
     if (!taken) return nullptr;

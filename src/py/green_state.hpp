@@ -97,6 +97,8 @@ class GreenState : public ListNode {
   /// Sets the oldest exception thrown at the running green as Python's; false when there is none.
   bool raise_thrown();
   bool has_thrown() const { return !thrown_.empty(); }
+  /// In how many HoldBacks (runtime.hpp) it is.
+  unsigned holds_back = 0;
 
   /// What the patch room keeps for the green that runs a thread's function.
   void* of_thread = nullptr;

@@ -189,6 +189,10 @@ bool unpark_one(const void* key) {
   return true;
 }
 
+bool anyone_parked_on(const void* key) {
+  return parked_count != 0 && lot().find(key) != nullptr;
+}
+
 void clear_parking_lot() {
   // The waiters stand on stacks that nobody will run again: they, and the old table, are left as
   // they are.

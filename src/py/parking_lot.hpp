@@ -24,6 +24,9 @@ Woken park_on(const void* key, Instant deadline, bool front, const char* what);
 /// then interrupted before it runs must pass the wake on by calling this again. Never switches.
 bool unpark_one(const void* key);
 
+/// Does anybody wait for it?
+bool anyone_parked_on(const void* key);
+
 /// How many greens are parked in the whole lot: hooks of uncontended release ask this first.
 extern std::size_t parked_count;
 

@@ -247,7 +247,7 @@ bool raise_if_interrupted() {
   Runtime& runtime = *Runtime::current();
   GreenState& state = *runtime.running();
   runtime.scheduler().take_interrupt();
-  if (state.raise_thrown()) return true;
+  if (state.holds_back == 0 && state.raise_thrown()) return true;
   if (!state.is_root()) return false;
   if (PyErr_CheckSignals() < 0) return true;
   // In the child of a handler that forked the wait goes on, on a runtime of its own.
@@ -257,6 +257,19 @@ bool raise_if_interrupted() {
 bool put_off_signal(int number) {
   const std::uint64_t bit = std::uint64_t{1} << (number - 1);
   const bool again = (Runtime::put_off_signals & bit) != 0;
+HoldBack::HoldBack() : green_(*Runtime::current()->running()) {
+  green_.holds_back += 1;
+}
+
+// In the child of a fork, by a signal's handler, the green may be another one now: then this one is
+// gone, though its memory is not.
+HoldBack::~HoldBack() {
+  green_.holds_back -= 1;
+  const Runtime* runtime = Runtime::current();
+  if (runtime != &green_.runtime() || green_.holds_back > 0 || !green_.has_thrown()) return;
+  green_.fiber().scheduler().interrupt(green_.fiber());
+}
+
   if (again && number == SIGINT) {
     Runtime::put_off_signals &= ~bit;
     return false;

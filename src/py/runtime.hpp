@@ -68,6 +68,19 @@ extern Forks forks;
 /// again for what is left.
 bool raise_if_interrupted();
 
+/// While one exists, what is thrown at the running green is not raised: it is at the first wait
+/// after that. For taking back a lock that the caller believes to hold. Signals are handled.
+class HoldBack {
+ public:
+  HoldBack();
+  HoldBack(const HoldBack&) = delete;
+  HoldBack& operator=(const HoldBack&) = delete;
+  ~HoldBack();
+
+ private:
+  GreenState& green_;
+};
+
 /// Sets the Python exception for an errno of io: OSError (its subclass), TimeoutError for
 /// ETIMEDOUT. Always returns nullptr.
 PyObject* set_os_error(Errno error);

@@ -12,6 +12,8 @@ from typing import Any
 
 from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
+import green
+
 lock = threading.Lock()
 rlock = threading.RLock()
 condition = threading.Condition()
@@ -221,8 +223,8 @@ def test_a_killed_waiter_passes_its_wake_on() -> None:
     time.sleep(0.01)
     lock.release()  # Wakes the first, which is killed before it runs.
     greens[0].kill()
-    for green in greens:
-        green.join()
+    for each in greens:
+        each.join()
 
     assert order == [1, 2]
     assert not lock.locked()
@@ -336,3 +338,27 @@ def test_greens_of_several_threads_and_natives_exclude_each_other() -> None:
     assert faults == []
     assert len(done) == 33
     assert simple.empty()
+
+
+@isolated
+def test_a_condition_waits_for_its_lock_whatever_is_thrown() -> None:
+    patch()
+    for lock in (threading.Lock(), threading.RLock()):
+        changed = threading.Condition(lock)
+
+        def wait(changed: threading.Condition = changed) -> bool:
+            with changed:
+                return changed.wait()
+
+        waiter = green.spawn(wait)
+        green.sleep(0)
+        with changed:
+            changed.notify()
+            green.sleep(0)
+            waiter.kill()  # It waits for the lock.
+            green.sleep(0)
+            green.sleep(0)
+            assert not waiter.dead
+
+        assert waiter.get(timeout=10) is True
+        assert lock.acquire(blocking=False)
