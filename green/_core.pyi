@@ -282,6 +282,19 @@ class Outlook(TypedDict):
     parked: int  # Greens that others must wake.
     threads: list[int]  # Native numbers of the threads that have a hub.
 
+def throw_at_wait(
+    number: int,
+    exception: type[BaseException] | BaseException,
+    moment: Literal["begin", "middle", "end"],
+    /,
+) -> None:
+    """For tests: throw `exception` at the number-th wait of this thread's greens from now on, the
+    root's not counted; 0: only count. The moment is in the wait: before the hub has its turn, in
+    that turn, or when the wait is over and the green about to run."""
+
+def throw_no_more() -> int:
+    """How many waits there were since throw_at_wait(), which ends."""
+
 def outlook() -> Outlook:
     """What might make greens go on, in all threads."""
 
@@ -344,6 +357,9 @@ def patch_groups() -> tuple[str, ...]:
 def patch_report() -> dict[str, str]:
     """{group: "in place", or how it fell back and why}, of those patched."""
 
+def take_back(lock: Any, /) -> Any:
+    """lock.acquire(), in which nothing that is thrown is raised: it is at the next wait."""
+
 def can_park() -> bool:
     """May the caller wait cooperatively?"""
 
@@ -357,9 +373,6 @@ def park(key: object, timeout: float | None, front: bool, /) -> bool:
     """Wait for unpark(key), as the next in turn if `front`; False when the time is over."""
 
 def unpark(key: object, /) -> None:
-def take_back(lock: Any, /) -> Any:
-    """lock.acquire(), in which nothing that is thrown is raised: it is at the next wait."""
-
     """Wake whoever has waited longest for `key`."""
 
 def wait_fd(fd: int, events: int, timeout: float | None, /) -> bool:

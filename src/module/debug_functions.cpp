@@ -1,5 +1,6 @@
 // debug_functions.cpp - the functions of green._core by which green.debug looks inside.
 #include "src/module/types.hpp"
+#include "src/py/faults.hpp"
 #include "src/py/inspect.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
@@ -118,6 +119,31 @@ PyObject* outlook(PyObject*, PyObject*) {
                        "threads", threads.get());
 }
 
+PyObject* throw_at_wait(PyObject*, PyObject* args) {
+  Py_ssize_t number = 0;
+  PyObject* exception = nullptr;
+  const char* moment = nullptr;
+  if (!PyArg_ParseTuple(args, "nOs:throw_at_wait", &number, &exception, &moment)) return nullptr;
+  using Moment = py::Faults::Moment;
+  const std::string_view when = moment;
+  const bool known = when == "begin" || when == "middle" || when == "end";
+  if (number < 0 || !known ||
+      !(PyExceptionClass_Check(exception) || PyExceptionInstance_Check(exception))) {
+    PyErr_SetString(PyExc_ValueError, "throw_at_wait(number, exception, begin|middle|end)");
+    return nullptr;
+  }
+  if (py::ensure_scheduler() == nullptr) return nullptr;
+  py::Faults::arm(std::uint64_t(number), exception,
+                  when == "begin"    ? Moment::begin
+                  : when == "middle" ? Moment::middle
+                                     : Moment::end);
+  Py_RETURN_NONE;
+}
+
+PyObject* throw_no_more(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(py::Faults::disarm());
+}
+
 PyMethodDef functions[] = {
     {"greens", greens, METH_NOARGS,
      "greens()\n--\n\nThe greens of all threads that have not ended."},
@@ -132,6 +158,11 @@ PyMethodDef functions[] = {
      "hub_statistics()\n--\n\nFigures of the calling thread's hub."},
     {"outlook", outlook, METH_NOARGS,
      "outlook()\n--\n\nWhat might make greens go on, in all threads."},
+    {"throw_at_wait", throw_at_wait, METH_VARARGS,
+     "throw_at_wait(number, exception, moment, /)\n--\n\nFor tests: throw at the number-th wait of "
+     "this thread's greens."},
+    {"throw_no_more", throw_no_more, METH_NOARGS,
+     "throw_no_more()\n--\n\nHow many waits there were since throw_at_wait(), which ends."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -118,6 +118,7 @@ class GreenState : public ListNode {
   void unload() { slice_.save_tracers(thread_); }
 
  private:
+  friend class Faults;
   friend class TimedThrow;
   struct Poke : Message {
     GreenState* green = nullptr;

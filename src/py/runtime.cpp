@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "greenwsgi/base/log.hpp"
+#include "src/py/faults.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
 #include "src/py/overflow.hpp"
@@ -66,13 +67,14 @@ Runtime::Runtime(HubMade made)
   all().push_back(*this);
 }
 
+SchedulerHooks Runtime::plain_hooks() {
+  if (trace == nullptr)
+    return {GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn};
+  return {Trace::leave, Trace::enter, before_wait, after_wait, Trace::each_turn};
+}
+
 void Runtime::set_hooks() {
-  if (trace == nullptr) {
-    scheduler_.set_hooks(
-        {GreenState::leave, GreenState::enter, before_wait, after_wait, each_turn});
-  } else {
-    scheduler_.set_hooks({Trace::leave, Trace::enter, before_wait, after_wait, Trace::each_turn});
-  }
+  if (!Faults::take_hooks(*this)) scheduler_.set_hooks(plain_hooks());
 }
 
 std::mutex& Runtime::all_mutex() {
@@ -118,6 +120,7 @@ void Runtime::thread_end(PyObject* capsule) {
   self->closing_ = true;
   self->mark_closed();
   kill_laters(*self);
+  Faults::forget(*self);
   scopes_before = self->root_.scopes();
   self->root_.retire();
   {
@@ -254,9 +257,6 @@ bool raise_if_interrupted() {
   return Runtime::current() == nullptr && ensure_scheduler() == nullptr;
 }
 
-bool put_off_signal(int number) {
-  const std::uint64_t bit = std::uint64_t{1} << (number - 1);
-  const bool again = (Runtime::put_off_signals & bit) != 0;
 HoldBack::HoldBack() : green_(*Runtime::current()->running()) {
   green_.holds_back += 1;
 }
@@ -270,6 +270,9 @@ HoldBack::~HoldBack() {
   green_.fiber().scheduler().interrupt(green_.fiber());
 }
 
+bool put_off_signal(int number) {
+  const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+  const bool again = (Runtime::put_off_signals & bit) != 0;
   if (again && number == SIGINT) {
     Runtime::put_off_signals &= ~bit;
     return false;

@@ -65,8 +65,9 @@ class Runtime : public ListNode {
   /// Bits of signals that the root is to handle when it runs. Only the main thread has any.
   static inline std::uint64_t put_off_signals = 0;
   static void raise_put_off_signals();
-  /// The hooks that this runtime's scheduler needs now, with a trace or without.
+  /// Gives the scheduler the hooks it needs now: with a trace or without, with a fault or without.
   void set_hooks();
+  static SchedulerHooks plain_hooks();
   /// The number of its thread, for people and for /proc.
   int tid() const { return tid_; }
 
