@@ -21,15 +21,15 @@ from green import _core, _fallback, _grpc, _psycopg, _psycopg3, _thread_handle
 # without one of them a lock excludes wrongly or a join blocks. close() goes with whatever waits for
 # descriptors, or a wait would never hear of it.
 _GROUPS: Mapping[str, tuple[str, ...]] = {
-    "os": ("descriptor", "open", "close", "process"),
+    "os": ("descriptor", "open", "close", "process", "device"),
     "builtins": ("file", "buffered", "open", "close"),
     "select": ("select", "poll"),
     "socket": ("socket", "close"),
     "ssl": ("tls", "close"),
     "dns": ("names",),
-    "thread": ("lock", "rlock", "thread", "semlock"),
+    "thread": ("lock", "rlock", "thread", "semlock", "ident"),
     "queue": ("queue",),
-    "signal": ("signal",),
+    "signal": ("signal", "sigwait"),
     "time": ("sleep",),
     "subprocess": ("process",),
     "psycopg": (),  # No hooks: green._psycopg and _psycopg3.

@@ -58,6 +58,10 @@ std::uint64_t Fiber::take_number() {
   return last_number.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+std::uint64_t Fiber::number_taken_last() {
+  return last_number.load(std::memory_order_relaxed);
+}
+
 const Wait& Fiber::wait() const {
   GW_ASSERT(wait_ != nullptr);
   return *wait_;

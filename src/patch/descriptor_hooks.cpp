@@ -1,11 +1,15 @@
 // os.read, pread, write and their kin on descriptors of any kind. How the bytes move is
-// descriptor_io's; a writev of more than a pipe takes blocks.
+// descriptor_io's and vector_io's; splice, which can block at either end, waits for both and then
+// moves them on a native thread.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "src/patch/descriptor_io.hpp"
 #include "src/patch/hooks.hpp"
+#include "src/patch/native_call.hpp"
+#include "src/patch/vector_io.hpp"
 #include "src/patch/waiting.hpp"
 
 namespace greenwsgi::patch {
@@ -40,36 +44,94 @@ PyObject* hook_pread(Call& call) {
   return read_new(call, fd, size, offset);
 }
 
-// Do these buffers hold any byte? False also for what are no such buffers, without an error.
-bool have_room(PyObject* buffers, int flags) {
-  const Ref items = Ref::steal(PySequence_Fast(buffers, ""));
-  Py_ssize_t bytes = 0;
-  for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items.get()); i++) {
-    Py_buffer view;
-    if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items.get(), i), &view, flags) != 0) break;
-    bytes += view.len;
-    PyBuffer_Release(&view);
+PyObject* hook_write(Call& call) {
+  const int fd = descriptor_in(call, 2);
+  return fd < 0 ? call.pass_on() : write_bytes(call, fd, call.item(1));
+}
+
+// Only what can seek takes an offset: a disk has to be waited for, or nothing.
+PyObject* hook_pwrite(Call& call) {
+  const int fd = descriptor_in(call, 3);
+  Py_buffer data;
+  if (fd < 0 || PyObject_GetBuffer(call.item(1), &data, PyBUF_SIMPLE) != 0) {
+    PyErr_Clear();
+    return call.pass_on();
   }
-  if (PyErr_Occurred() == nullptr) return bytes > 0;
-  PyErr_Clear();
-  return false;
+  const auto bytes = static_cast<std::size_t>(data.len);
+  PyBuffer_Release(&data);
+  if (bytes > kWriteAtOnce && is_disk_file(fd))
+    return call_natively(call, NativeWork::wait, "the disk");
+  return spend_turn() ? call.pass_on() : nullptr;
 }
 
 PyObject* hook_readv(Call& call) {
   const int fd = descriptor_in(call, 2);
-  if (fd < 0 || !have_room(call.item(1), PyBUF_WRITABLE)) return call.pass_on();
-  return when_ready(call, fd, Direction::reading);
+  return fd < 0 ? call.pass_on() : read_vector(call, fd, call.item(1), -1);
 }
 
 PyObject* hook_writev(Call& call) {
   const int fd = descriptor_in(call, 2);
-  if (fd < 0 || !have_room(call.item(1), PyBUF_SIMPLE)) return call.pass_on();
-  return when_ready(call, fd, Direction::writing);
+  return fd < 0 ? call.pass_on() : write_vector(call, fd, call.item(1), false);
 }
 
-PyObject* hook_write(Call& call) {
-  const int fd = descriptor_in(call, 2);
-  return fd < 0 ? call.pass_on() : write_bytes(call, fd, call.item(1));
+// The descriptor of a call (fd, buffers, offset, flags=0); -1: the original's affair.
+int positioned_descriptor(const Call& call, Py_ssize_t* offset, int* flags) {
+  *flags = 0;
+  const int fd = descriptor_in(call, call.count() == 4 ? 4 : 3);
+  if (fd < 0 || !as_size(call.item(2), offset) || *offset < 0) return -1;
+  return call.count() == 3 || as_int(call.item(3), flags) ? fd : -1;
+}
+
+PyObject* hook_preadv(Call& call) {
+  Py_ssize_t offset = 0;
+  int flags = 0;
+  const int fd = positioned_descriptor(call, &offset, &flags);
+  if (fd < 0 || flags != 0) return call.pass_on();
+  return read_vector(call, fd, call.item(1), offset);
+}
+
+PyObject* hook_pwritev(Call& call) {
+  Py_ssize_t offset = 0;
+  int flags = 0;
+  const int fd = positioned_descriptor(call, &offset, &flags);
+  if (fd < 0 || !is_disk_file(fd)) return call.pass_on();
+  return write_vector(call, fd, call.item(1), (flags & (RWF_SYNC | RWF_DSYNC)) != 0);
+}
+
+// --- eventfd
+
+PyObject* hook_eventfd(Call& call, Direction direction) {
+  PyObject* given[2] = {};
+  if (!py::can_park() || !call.arrange({"fd", "value"}, given) || given[0] == nullptr)
+    return call.pass_on();
+  const int fd = PyObject_AsFileDescriptor(given[0]);
+  PyErr_Clear();
+  return fd < 0 ? call.pass_on() : when_ready(call, fd, direction);
+}
+
+PyObject* hook_eventfd_read(Call& call) {
+  return hook_eventfd(call, Direction::reading);
+}
+
+PyObject* hook_eventfd_write(Call& call) {
+  return hook_eventfd(call, Direction::writing);
+}
+
+// --- splice
+
+PyObject* hook_splice(Call& call) {
+  PyObject* given[6] = {};
+  int from = -1, to = -1, flags = 0;
+  if (!py::can_park() ||
+      !call.arrange({"src", "dst", "count", "offset_src", "offset_dst", "flags"}, given) ||
+      given[2] == nullptr || !as_int(given[0], &from) || !as_int(given[1], &to) || from < 0 ||
+      to < 0 || (given[5] != nullptr && !as_int(given[5], &flags)) ||
+      (flags & SPLICE_F_NONBLOCK) != 0 || is_nonblocking(from) || is_nonblocking(to)) {
+    return call.pass_on();
+  }
+  if (!await_ready(from, Direction::reading) || !await_ready(to, Direction::writing))
+    return nullptr;
+  return call_natively(call, NativeWork::wait, "splice");
 }
 
 // --- sendfile
@@ -119,6 +181,12 @@ constexpr Target targets[] = {
     target<hook_readv>("posix", nullptr, "readv"),
     target<hook_write>("posix", nullptr, "write"),
     target<hook_writev>("posix", nullptr, "writev"),
+    target<hook_pwrite>("posix", nullptr, "pwrite"),
+    target<hook_preadv>("posix", nullptr, "preadv", true),
+    target<hook_pwritev>("posix", nullptr, "pwritev", true),
+    target<hook_eventfd_read>("posix", nullptr, "eventfd_read", true),
+    target<hook_eventfd_write>("posix", nullptr, "eventfd_write", true),
+    target<hook_splice>("posix", nullptr, "splice", true),
     target<hook_sendfile>("posix", nullptr, "sendfile"),
 };
 

@@ -18,34 +18,6 @@ namespace greenwsgi::patch {
 
 namespace {
 
-constexpr std::size_t kReadAtOnce = 1 << 20;  // Up to a millisecond, into fresh memory.
-// Up to here a regular file is written at once: that copies into the page cache, which is quicker
-// than asking another thread to.
-constexpr std::size_t kWriteAtOnce = 64 << 10;
-
-// --- What the descriptor is
-
-bool is_disk_file(int fd) {
-  struct stat status;
-  return ::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
-}
-
-// Files that no disk is behind; their file systems know no RWF_NOWAIT and do not need it.
-bool is_in_memory(int fd) {
-  struct statfs facts;
-  if (::fstatfs(fd, &facts) != 0) return false;
-  switch (static_cast<unsigned long>(facts.f_type)) {
-    case PROC_SUPER_MAGIC:
-    case SYSFS_MAGIC:
-    case TMPFS_MAGIC:
-    case RAMFS_MAGIC:
-    case CGROUP2_SUPER_MAGIC:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool is_ready(int fd, short events) {
   pollfd one{fd, events, 0};
   return ::poll(&one, 1, 0) != 0;
@@ -116,17 +88,18 @@ Moved read_in_turn(int fd, io::Bytes into, std::size_t* count) {
 
 // --- Writing
 
-PyObject* wait_and_pass_on(const Call& call, int fd, Direction direction) {
-  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
-  FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr) return nullptr;
-  Turn turn(*turns, direction);
-  if (!turn.take(kNever)) return nullptr;
+short events_of(Direction direction) {
+  return direction == Direction::reading ? POLLIN : POLLOUT;
+}
+
+// False: a Python error is set.
+bool take_and_wait(Turn& turn, int fd, short events) {
+  if (!turn.take(kNever)) return false;
   while (would_block(fd, events)) {
     const Result<short> ready = io::poll(fd, events, kNever);
-    if (!ready.ok() && turn.failed(ready.error(), kNever)) return nullptr;
+    if (!ready.ok() && turn.failed(ready.error(), kNever)) return false;
   }
-  return call.pass_on();
+  return true;
 }
 
 PyObject* write_everything(int fd, io::ConstBytes from) {
@@ -157,6 +130,26 @@ PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
 }
 
 }  // namespace
+
+bool is_disk_file(int fd) {
+  struct stat status;
+  return ::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+bool is_in_memory(int fd) {
+  struct statfs facts;
+  if (::fstatfs(fd, &facts) != 0) return false;
+  switch (static_cast<unsigned long>(facts.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
 
 bool is_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
@@ -194,10 +187,21 @@ PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offse
   return moved == Moved::failed ? nullptr : call.pass_on();
 }
 
+bool await_ready(int fd, Direction direction) {
+  if (!has_waiters(fd) && !would_block(fd, events_of(direction))) return spend_turn();
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr) return false;
+  Turn turn(*turns, direction);
+  return take_and_wait(turn, fd, events_of(direction));
+}
+
 PyObject* when_ready(const Call& call, int fd, Direction direction) {
-  const short events = direction == Direction::reading ? POLLIN : POLLOUT;
-  if (has_waiters(fd) || would_block(fd, events)) return wait_and_pass_on(call, fd, direction);
-  return spend_turn() ? call.pass_on() : nullptr;
+  if (!has_waiters(fd) && !would_block(fd, events_of(direction)))
+    return spend_turn() ? call.pass_on() : nullptr;
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr) return nullptr;
+  Turn turn(*turns, direction);
+  return take_and_wait(turn, fd, events_of(direction)) ? call.pass_on() : nullptr;
 }
 
 PyObject* write_bytes(const Call& call, int fd, PyObject* data) {

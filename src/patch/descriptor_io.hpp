@@ -35,6 +35,18 @@ PyObject* write_bytes(const Call& call, int fd, PyObject* data);
 /// The original, once `fd` is ready and those who came first have had their turn. Switches.
 PyObject* when_ready(const Call& call, int fd, Direction direction);
 
+/// Waits, after those who came first, while a blocking call on `fd` would wait. False: a Python
+/// error is set. Switches.
+bool await_ready(int fd, Direction direction);
+
+constexpr std::size_t kReadAtOnce = 1 << 20;  // Up to a millisecond, into fresh memory.
+/// Up to here a regular file is written at once: that copies into the page cache, which is quicker
+/// than asking another thread to.
+constexpr std::size_t kWriteAtOnce = 64 << 10;
+
 bool is_nonblocking(int fd);
+bool is_disk_file(int fd);
+/// A file that no disk is behind; its file system knows no RWF_NOWAIT and does not need it.
+bool is_in_memory(int fd);
 
 }  // namespace greenwsgi::patch

@@ -55,6 +55,9 @@ extern const Group file_group;        // file_hooks.cpp
 extern const Group buffered_group;    // buffered_hooks.cpp
 extern const Group open_group;        // open_hooks.cpp
 extern const Group signal_group;      // signal_hooks.cpp
+extern const Group sigwait_group;     // signal_waits.cpp
+extern const Group ident_group;       // ident_hooks.cpp
+extern const Group device_group;      // device_hooks.cpp
 extern const Group semlock_group;     // semlock_hooks.cpp
 
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call

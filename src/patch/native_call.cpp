@@ -1,6 +1,7 @@
 #include "src/patch/native_call.hpp"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include <array>
 #include <condition_variable>
@@ -19,10 +20,13 @@ namespace {
 // the green when it is done, the thread when it was given up.
 struct Job {
   Job(const Call& made, void (*undo_result)(PyObject*, PyObject*))
-      : call(made), self(py::Ref::share(made.self())), undo(undo_result) {}
+      : call(made), self(py::Ref::share(made.self())), undo(undo_result) {
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &signal_mask);
+  }
   OwnedCall call;
   py::Ref self;
   void (*undo)(PyObject*, PyObject*);
+  sigset_t signal_mask;  // The caller's, which a child process that the call starts inherits.
   PyObject* result = nullptr;
   PyObject *error_type = nullptr, *error_value = nullptr, *error_trace = nullptr;
   bool done = false;
@@ -77,9 +81,21 @@ Pool* pool_for(NativeWork work) {
   return pools[place];
 }
 
+// An idle thread must not be where a signal goes that the program has blocked on its own threads,
+// to take it with sigwait() or a signalfd.
+void block_signals(sigset_t* before) {
+  sigset_t all;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
 bool Pool::start_thread() {
+  sigset_t before;
+  block_signals(&before);  // Inherited: no moment with signals open.
   pthread_t thread;
-  if (pthread_create(&thread, nullptr, work, this) != 0) return false;
+  const int error = pthread_create(&thread, nullptr, work, this);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) return false;
   pthread_detach(thread);
   threads_ += 1;
   return true;
@@ -155,6 +171,7 @@ void finish(Job& job) {
 void* Pool::work(void* argument) {
   auto& pool = *static_cast<Pool*>(argument);
   pool_of_this_thread = &pool;
+  const bool quiet = &pool == pools[static_cast<std::size_t>(NativeWork::lookup)];
   const PyGILState_STATE state = PyGILState_Ensure();
   for (;;) {
     PyThreadState* thread = PyEval_SaveThread();
@@ -162,7 +179,9 @@ void* Pool::work(void* argument) {
     PyEval_RestoreThread(thread);
     if (job == nullptr) break;
     if (!job->given_up) {
+      if (!quiet) ::pthread_sigmask(SIG_SETMASK, &job->signal_mask, nullptr);
       job->result = job->call.run();
+      if (!quiet) block_signals(nullptr);
       if (pool_of_this_thread != &pool) py::end_forked_child();
       if (job->result == nullptr)
         PyErr_Fetch(&job->error_type, &job->error_value, &job->error_trace);

@@ -87,19 +87,16 @@ PyObject* hook_sync(Call& call) {
 
 // --- Locks
 
-// flock(fd, operation) and lockf(fd, operation, ...)
-PyObject* hook_lock(Call& call) {
-  int operation = 0;
-  const bool waits = py::can_park() && call.count() >= 2 && call.keywords() == nullptr &&
-                     as_int(call.item(1), &operation) && (operation & (LOCK_NB | LOCK_UN)) == 0;
-  const Ref arguments = waits ? Ref::steal(PyTuple_New(call.count())) : Ref();
-  if (!arguments) return PyErr_Occurred() == nullptr ? call.pass_on() : nullptr;
-  for (Py_ssize_t i = 0; i < call.count(); i++)
-    PyTuple_SET_ITEM(arguments.get(), i, Py_NewRef(call.item(i)));
-  PyObject* at_once = PyLong_FromLong(operation | LOCK_NB);
-  if (at_once == nullptr) return nullptr;
-  Py_DECREF(call.item(1));
-  PyTuple_SET_ITEM(arguments.get(), 1, at_once);
+// The call with `at_once` for its second argument, again and again until it is not refused because
+// somebody has the lock.
+PyObject* lock_by_trying(const Call& call, int at_once) {
+  const Ref arguments = Ref::steal(PyTuple_New(call.count()));
+  if (!arguments) return nullptr;
+  for (Py_ssize_t i = 0; i < call.count(); i++) {
+    PyObject* item = i == 1 ? PyLong_FromLong(at_once) : Py_NewRef(call.item(i));
+    if (item == nullptr) return nullptr;
+    PyTuple_SET_ITEM(arguments.get(), i, item);
+  }
   constexpr Duration kLongestPause = std::chrono::milliseconds(16);
   for (Duration pause = std::chrono::milliseconds(1);; pause = std::min(2 * pause, kLongestPause)) {
     PyObject* locked = call.original(arguments.get());
@@ -109,6 +106,37 @@ PyObject* hook_lock(Call& call) {
     PyErr_Clear();
     if (!py::sleep_for(pause)) return nullptr;
   }
+}
+
+bool has_second_int(const Call& call, int* value) {
+  return py::can_park() && call.count() >= 2 && call.keywords() == nullptr &&
+         as_int(call.item(1), value);
+}
+
+// flock(fd, operation) and lockf(fd, operation, ...)
+PyObject* hook_lock(Call& call) {
+  int operation = 0;
+  if (!has_second_int(call, &operation) || (operation & (LOCK_NB | LOCK_UN)) != 0)
+    return call.pass_on();
+  return lock_by_trying(call, operation | LOCK_NB);
+}
+
+// fcntl(fd, command, ...)
+PyObject* hook_fcntl(Call& call) {
+  int command = 0;
+  if (!has_second_int(call, &command)) return call.pass_on();
+  if (command == F_SETLKW) return lock_by_trying(call, F_SETLK);
+#ifdef F_OFD_SETLKW
+  if (command == F_OFD_SETLKW) return lock_by_trying(call, F_OFD_SETLK);
+#endif
+  return call.pass_on();
+}
+
+// os.lockf(fd, command, length)
+PyObject* hook_os_lockf(Call& call) {
+  int command = 0;
+  if (!has_second_int(call, &command) || command != F_LOCK) return call.pass_on();
+  return lock_by_trying(call, F_TLOCK);
 }
 
 // --- The terminal
@@ -125,6 +153,8 @@ constexpr Target targets[] = {
     target<hook_sync, 1>("posix", nullptr, "fdatasync"),
     target<hook_lock, 0>("fcntl", nullptr, "flock"),
     target<hook_lock, 1>("fcntl", nullptr, "lockf"),
+    target<hook_fcntl>("fcntl", nullptr, "fcntl"),
+    target<hook_os_lockf>("posix", nullptr, "lockf", true),
     target<hook_input>("builtins", nullptr, "input"),
 };
 

@@ -4,6 +4,7 @@
 // The end of one child is waited for by a pidfd (pidfd_open(2), Linux 5.3). Any child, a group, and
 // a child that stops or goes on are waited for by a native thread, which looks (WNOWAIT) and leaves
 // the child to be reaped here: so a green that is killed meanwhile takes nobody's child along.
+// os.sched_yield: the other greens come first.
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -165,6 +166,10 @@ PyObject* hook_system(Call& call) {
   return py::can_park() ? call_natively(call, NativeWork::wait, "os.system") : call.pass_on();
 }
 
+PyObject* hook_sched_yield(Call& call) {
+  return !py::can_park() || yield_turn() ? call.pass_on() : nullptr;
+}
+
 constexpr Target targets[] = {
     target<hook_waitpid>("posix", nullptr, "waitpid"),
     target<hook_wait>("posix", nullptr, "wait"),
@@ -172,6 +177,7 @@ constexpr Target targets[] = {
     target<hook_wait4>("posix", nullptr, "wait4"),
     target<hook_waitid>("posix", nullptr, "waitid"),
     target<hook_system>("posix", nullptr, "system"),
+    target<hook_sched_yield>("posix", nullptr, "sched_yield", true),
 };
 
 }  // namespace

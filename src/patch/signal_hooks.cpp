@@ -5,6 +5,8 @@
 // report it and nobody else hear of it. So each handler is wrapped in a Relay: called in a green
 // other than the root, it has the signal come again when the root runs. A second SIGINT before that
 // is handled where the program runs, or a loop that never waits could not be ended.
+#include "src/patch/signal_hooks.hpp"
+
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
 #include "src/py/runtime_state.hpp"
@@ -39,7 +41,11 @@ PyObject* relay_call(PyObject* self, PyObject* arguments, PyObject* keywords) {
                          number <= 64;
   if (is_signal && put_off(number)) Py_RETURN_NONE;
   const Ref handler = Ref::share(relay_or_null(self)->handler);
-  return PyObject_Call(handler.get(), arguments, keywords);
+  PyObject* result = PyObject_Call(handler.get(), arguments, keywords);
+  signals_handled += 1;
+  while (py::parked_count > 0 && py::unpark_one(&signals_handled)) {
+  }
+  return result;
 }
 
 void relay_dealloc(PyObject* self) {
@@ -100,9 +106,20 @@ constexpr Target targets[] = {
     target<hook_getsignal>("_signal", nullptr, "getsignal"),
 };
 
+}  // namespace
+
+unsigned long signals_handled = 0;
+
+bool handlers_are_relayed() {
+  return *targets[0].original != nullptr;
+}
+
 // Handlers that are set already get their relays. On another thread than the main one they cannot
 // be set, and stay as they are.
 void relay_what_is_set() {
+  static bool all_set = false;
+  if (all_set) return;
+  all_set = true;
   const Ref module = Ref::steal(PyImport_ImportModule("_signal"));
   for (int number = 1; module && number <= 64; number++) {
     const Ref handler = Ref::steal(PyObject_CallMethod(module.get(), "getsignal", "i", number));
@@ -111,10 +128,13 @@ void relay_what_is_set() {
       const Ref set =
           relay ? Ref::steal(PyObject_CallMethod(module.get(), "signal", "iO", number, relay.get()))
                 : Ref();
+      all_set = all_set && set;
     }
     PyErr_Clear();
   }
 }
+
+namespace {
 
 const char* check() {
   if (relay_type == nullptr) {

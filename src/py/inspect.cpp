@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::py {
@@ -146,6 +147,18 @@ Ref green_frame(GreenObject* green) {
   if (green->state == nullptr) return Ref::share(Py_None);
   Ref frame = green->state->frame();
   return frame ? std::move(frame) : Ref::share(Py_None);
+}
+
+unsigned long native_ident(unsigned long ident) {
+  if (ident == 0 || ident > Fiber::number_taken_last()) return ident;
+  if (ident == current_ident()) return PyThread_get_thread_ident();
+  unsigned long found = 0;
+  Runtime::all().for_each([&](Runtime& runtime) {
+    runtime.greens().for_each([&](GreenState& state) {
+      if (state.fiber().number() == ident) found = runtime.thread().thread_id;
+    });
+  });
+  return found;
 }
 
 }  // namespace greenwsgi::py

@@ -20,4 +20,9 @@ Ref green_details(GreenObject* green);
 /// The innermost frame of the green, or None. Empty: Python error set.
 Ref green_frame(GreenObject* green);
 
+/// What get_ident() of its thread is natively, for the number of a green that has begun and not
+/// ended; 0 for that of one that has ended or is to begin; `ident` itself for what is no number of
+/// a green.
+unsigned long native_ident(unsigned long ident);
+
 }  // namespace greenwsgi::py

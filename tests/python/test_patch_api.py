@@ -20,7 +20,8 @@ import green
 from green import _core
 
 FILES = {"file", "buffered", "open", "close"}
-LOCKS = {"lock", "rlock", "thread", "semlock"}
+LOCKS = {"lock", "rlock", "thread", "semlock", "ident"}
+SIGNALS = {"signal", "sigwait"}
 SOCKETS = {"socket", "close", "tls", "names"}
 POLLS = {"select", "poll"}
 ALL = set(_core.patch_groups())
@@ -55,22 +56,22 @@ def run_program(text: str, status: int = 0, **environment: str) -> str:
         ({"time": False}, ALL - {"sleep"}),
         ({"all": True, "time": False}, ALL - {"sleep"}),
         ({"all": False, "time": True}, {"sleep"}),
-        ({"thread": True}, LOCKS | {"queue", "signal"}),
-        ({"threading": True}, LOCKS | {"queue", "signal"}),
-        ({"thread": True, "queue": False}, LOCKS | {"signal"}),
-        ({"thread": False}, ALL - LOCKS - {"queue", "signal"}),
+        ({"thread": True}, LOCKS | SIGNALS | {"queue"}),
+        ({"threading": True}, LOCKS | SIGNALS | {"queue"}),
+        ({"thread": True, "queue": False}, LOCKS | SIGNALS),
+        ({"thread": False}, ALL - LOCKS - SIGNALS - {"queue"}),
         ({"queue": True}, {"queue"}),
         ({"socket": True}, SOCKETS),
         ({"socket": True, "dns": False}, SOCKETS - {"names"}),
         ({"socket": False}, ALL - {"socket", "tls", "names"}),
         ({"ssl": True}, {"tls", "close"}),
-        ({"os": True}, {"descriptor", "open", "close", "process"}),
+        ({"os": True}, {"descriptor", "open", "close", "process", "device"}),
         ({"builtins": True}, FILES),
-        ({"os": False}, ALL - {"descriptor"}),
-        ({"os": False, "subprocess": False}, ALL - {"descriptor", "process"}),
+        ({"os": False}, ALL - {"descriptor", "device"}),
+        ({"os": False, "subprocess": False}, ALL - {"descriptor", "process", "device"}),
         (
             {"subprocess": True},
-            {"process", "descriptor", "sleep"} | POLLS | FILES | LOCKS,
+            {"process", "descriptor", "device", "sleep"} | POLLS | FILES | LOCKS,
         ),
         ({"subprocess": True, "time": False, "os": False}, {"process"} | POLLS | FILES | LOCKS),
         ({"sys": False, "MySQLdb": False, "Event": False}, ALL),

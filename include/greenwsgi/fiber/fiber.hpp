@@ -59,6 +59,7 @@ class Fiber : public ListNode {
   std::uint64_t number() const { return number_; }
   /// A number for a fiber that is spawned later. From any thread.
   static std::uint64_t take_number();
+  static std::uint64_t number_taken_last();
   /// What it waits for; only when parked.
   const Wait& wait() const;
   /// The argument of a fiber that runs, or will run, this body; else nullptr.

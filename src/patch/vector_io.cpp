@@ -1,0 +1,118 @@
+#include "src/patch/vector_io.hpp"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <new>
+#include <vector>
+
+#include "src/patch/descriptor_io.hpp"
+#include "src/patch/native_call.hpp"
+#include "src/patch/waiting.hpp"
+
+namespace greenwsgi::patch {
+
+namespace {
+
+using py::Ref;
+
+// The parts of a sequence of buffers. Empty, without an error, also for what is no such sequence,
+// and for more than the kernel takes: the original says so.
+class Parts {
+ public:
+  Parts(PyObject* buffers, int flags) try : items_(Ref::steal(PySequence_Fast(buffers, ""))) {
+    const Py_ssize_t count = items_ ? PySequence_Fast_GET_SIZE(items_.get()) : 0;
+    if (count <= IOV_MAX) views_.reserve(static_cast<std::size_t>(count));
+    for (Py_ssize_t i = 0; count <= IOV_MAX && i < count; i++) {
+      Py_buffer view;
+      if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items_.get(), i), &view, flags) != 0) break;
+      views_.push_back(view);
+    }
+    whole_ = items_ && views_.size() == static_cast<std::size_t>(count);
+    PyErr_Clear();
+  } catch (const std::bad_alloc&) {
+    PyErr_Clear();
+  }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+  ~Parts() {
+    for (Py_buffer& view : views_) PyBuffer_Release(&view);
+  }
+
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const Py_buffer& view : views_) sum += static_cast<std::size_t>(view.len);
+    return whole_ ? sum : 0;
+  }
+  std::vector<iovec> vector() const {
+    std::vector<iovec> all;
+    for (const Py_buffer& view : views_)
+      all.push_back({view.buf, static_cast<std::size_t>(view.len)});
+    return all;
+  }
+
+ private:
+  Ref items_;
+  std::vector<Py_buffer> views_;
+  bool whole_ = false;
+};
+
+bool ends_before(int fd, off_t position) {
+  struct stat status;
+  return ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && position >= status.st_size;
+}
+
+// As many bytes as are in the page cache, when those are all that there are to read; else -1.
+ssize_t read_cached(int fd, const Parts& parts, std::int64_t offset) try {
+  if (parts.bytes() > kReadAtOnce) return -1;
+  const off_t position = offset < 0 ? ::lseek(fd, 0, SEEK_CUR) : offset;
+  if (position < 0) return -1;
+  const std::vector<iovec> vector = parts.vector();
+  const ssize_t count =
+      ::preadv2(fd, vector.data(), static_cast<int>(vector.size()), position, RWF_NOWAIT);
+  if (count < 0) return -1;
+  const bool all = static_cast<std::size_t>(count) == parts.bytes();
+  if (!all && !ends_before(fd, position + count)) return -1;
+  if (offset < 0) ::lseek(fd, position + count, SEEK_SET);
+  return count;
+} catch (const std::bad_alloc&) {
+  return -1;
+}
+
+}  // namespace
+
+PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t offset) {
+  {
+    const Parts parts(buffers, PyBUF_WRITABLE);
+    if (parts.bytes() == 0) return call.pass_on();
+    // What cannot seek refuses an offset.
+    if (!is_disk_file(fd))
+      return offset >= 0 ? call.pass_on() : when_ready(call, fd, Direction::reading);
+    if (!spend_turn()) return nullptr;
+    if (is_in_memory(fd)) return call.pass_on();
+    const ssize_t count = read_cached(fd, parts, offset);
+    if (count >= 0) return PyLong_FromSsize_t(count);
+  }
+  return call_natively(call, NativeWork::wait, "the disk");
+}
+
+PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_for_disk) {
+  const std::size_t bytes = Parts(buffers, PyBUF_SIMPLE).bytes();
+  if (bytes == 0) return call.pass_on();
+  if (is_disk_file(fd)) {
+    if (bytes > kWriteAtOnce || waits_for_disk)
+      return call_natively(call, NativeWork::wait, "the disk");
+    return spend_turn() ? call.pass_on() : nullptr;
+  }
+  if (bytes <= PIPE_BUF || is_nonblocking(fd)) return when_ready(call, fd, Direction::writing);
+  const Ref empty = Ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
+  const Ref joined =
+      empty ? Ref::steal(PyObject_CallMethod(empty.get(), "join", "O", buffers)) : Ref();
+  return joined ? write_bytes(call, fd, joined.get()) : nullptr;
+}
+
+}  // namespace greenwsgi::patch
