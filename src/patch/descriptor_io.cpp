@@ -12,11 +12,14 @@
 #include <cerrno>
 #include <climits>
 
+#include "src/patch/native_call.hpp"
 #include "src/patch/waiting.hpp"
 
 namespace greenwsgi::patch {
 
 namespace {
+
+constexpr std::size_t kTerminalAtOnce = 256;
 
 bool is_ready(int fd, short events) {
   pollfd one{fd, events, 0};
@@ -123,6 +126,9 @@ PyObject* write_everything(int fd, io::ConstBytes from) {
 PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
   const auto bytes = static_cast<std::size_t>(data.len);
   if (bytes == 0) return call.pass_on();
+  // A terminal that is ready may take as little as one byte, and io_uring blocks in it as well.
+  if (bytes > kTerminalAtOnce && ::isatty(fd) == 1 && !is_nonblocking(fd))
+    return call_natively(call, NativeWork::wait, "a terminal");
   if (bytes <= PIPE_BUF) return when_ready(call, fd, Direction::writing);
   const bool at_once = is_disk_file(fd) ? bytes <= kWriteAtOnce : is_nonblocking(fd);
   if (at_once) return spend_turn() ? call.pass_on() : nullptr;

@@ -108,7 +108,8 @@ PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_f
       return call_natively(call, NativeWork::wait, "the disk");
     return spend_turn() ? call.pass_on() : nullptr;
   }
-  if (bytes <= PIPE_BUF || is_nonblocking(fd)) return when_ready(call, fd, Direction::writing);
+  if ((bytes <= PIPE_BUF && ::isatty(fd) == 0) || is_nonblocking(fd))
+    return when_ready(call, fd, Direction::writing);
   const Ref empty = Ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
   const Ref joined =
       empty ? Ref::steal(PyObject_CallMethod(empty.get(), "join", "O", buffers)) : Ref();
