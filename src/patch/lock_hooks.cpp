@@ -21,6 +21,7 @@ PyObject* hook_acquire(Call& call) {
   if (!py::can_park()) return call.pass_on();
   Instant deadline = kNever;
   if (!call.without_arguments() && !acquire_deadline(call, &deadline)) return call.pass_on();
+  give_way_when_late();
   PyObject* taken = call.original(acquire_now);
   if (taken != Py_False) return taken;
   if (layout::is_released_by_thread_end(call.self())) {

@@ -1,5 +1,5 @@
 // _queue.SimpleQueue: get() is the original without waiting, and the parking lot when that finds
-// nothing; each put() wakes one green.
+// nothing; each put() wakes one green. A worker whose queue is never empty gives way now and then.
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
 
@@ -45,6 +45,7 @@ PyObject* hook_get(Call& call) {
   if (!py::can_park()) return call.pass_on();
   Instant deadline = kNever;
   if (!call.without_arguments() && !get_deadline(call, &deadline)) return call.pass_on();
+  if (!spend_turn()) return nullptr;
   PyObject* item = call.original(get_now);
   if (item != nullptr || !is_empty_error(call)) return item;
   const Ref keep = Ref::share(call.self());

@@ -34,6 +34,7 @@ PyObject* attempt(const Call& call, unsigned long ident) {
 }
 
 PyObject* acquire(const Call& call, unsigned long ident, Instant deadline) {
+  give_way_when_late();
   PyObject* taken = attempt(call, ident);
   if (taken != Py_False) return taken;
   return wait_for_lock(call, taken, deadline, [&] { return attempt(call, ident); });

@@ -25,6 +25,9 @@ bool as_double(PyObject* number, double* value) {
 constexpr unsigned kCallsPerTurn = 32;
 thread_local unsigned calls_left = kCallsPerTurn;
 
+constexpr unsigned kCallsPerLook = 256;
+constexpr Duration kLate = std::chrono::milliseconds(10);
+
 }  // namespace
 
 bool plain_seconds(PyObject* seconds, Duration* length) {
@@ -69,6 +72,11 @@ bool spend_turn() {
   if (--calls_left > 0) return true;
   calls_left = kCallsPerTurn;
   return yield_turn();
+}
+
+void look_at_clock() {
+  calls_until_look = kCallsPerLook;
+  if (py::turn_lasts() >= kLate) py::scheduler_or_null()->yield();
 }
 
 void set_timed_out() {

@@ -36,6 +36,17 @@ bool yield_turn();
 /// the others.
 bool spend_turn();
 
+/// How many more calls of what takes no time go on before one looks at the clock. Under the GIL.
+inline unsigned calls_until_look = 1;
+void look_at_clock();
+
+/// For what is done at once and by the thousand (a free lock): once the hub's turn lasts 10 ms,
+/// the others have theirs. So threads end that poll something under a lock and count on being
+/// preempted. Raises nothing: a lock that is free can be taken whatever was thrown.
+inline void give_way_when_late() {
+  if (--calls_until_look == 0) look_at_clock();
+}
+
 /// Sets TimeoutError("timed out"), as sockets do.
 void set_timed_out();
 /// Sets the OSError of `code`, as sockets do.

@@ -171,6 +171,11 @@ Scheduler* scheduler_or_null() {
   return runtime != nullptr ? &runtime->scheduler() : nullptr;
 }
 
+Duration turn_lasts() {
+  Runtime* runtime = Runtime::current();
+  return runtime != nullptr ? Clock::now() - runtime->turn_began() : Duration::zero();
+}
+
 bool in_runtime() {
   Runtime* runtime = Runtime::current();
   // In a subinterpreter the same OS thread has another thread state.

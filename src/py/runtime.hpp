@@ -17,6 +17,9 @@ namespace greenwsgi::py {
 Scheduler* ensure_scheduler();
 /// The same, or nullptr without an error when this thread has none.
 Scheduler* scheduler_or_null();
+/// How long the others of this thread's greens have had to wait for whoever runs: since the hub's
+/// turn began. Zero on a thread without a scheduler.
+Duration turn_lasts();
 /// The stack size of the schedulers made from now on; StackPool rounds it.
 void set_stack_bytes(std::size_t bytes);
 

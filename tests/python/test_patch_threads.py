@@ -129,6 +129,44 @@ def test_pools_timers_barriers_and_queues_of_threads_work() -> None:
 
 
 @isolated
+def test_a_thread_that_polls_under_a_lock_lets_the_others_go_on() -> None:
+    patch()
+    for lock in threading.Lock(), threading.RLock():
+        done = threading.Event()
+
+        def poll(lock: Any = lock, done: threading.Event = done) -> None:
+            while True:
+                with lock:
+                    if done.is_set():
+                        return
+
+        poller, other = threading.Thread(target=poll), threading.Thread(target=done.set)
+        poller.start()
+        other.start()
+        poller.join()
+        other.join()
+
+
+@isolated
+def test_a_thread_that_feeds_its_own_queue_lets_the_others_go_on() -> None:
+    patch()
+    done = threading.Event()
+    tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
+    tasks.put(0)
+
+    def work() -> None:
+        while not done.is_set():
+            tasks.put(tasks.get() + 1)
+
+    worker, other = threading.Thread(target=work), threading.Thread(target=done.set)
+    worker.start()
+    other.start()
+    worker.join()
+
+    assert tasks.get() > 0
+
+
+@isolated
 def test_what_ends_a_low_level_thread_is_told_as_unpatched() -> None:
     told: list[tuple[str, str]] = []
 
