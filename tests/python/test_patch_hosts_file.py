@@ -84,7 +84,8 @@ def test_what_may_be_asked_of_others_goes_to_a_thread(tmp_path: Path, arguments:
         tmp_path,
         f"""
 show("/etc/nsswitch.conf", "hosts: files dns\\n")
-show("/etc/hosts", "127.0.0.7 seven.test seven # eight\\n2001:db8::7 six\\nbad bad\\n::8%lo scoped\\n")
+show("/etc/hosts", "127.0.0.7 seven.test seven # eight\\n2001:db8::7 six\\n"
+     "bad bad\\n::8%lo scoped\\n")
 print(starts_a_thread({arguments}))
 """,
     )
