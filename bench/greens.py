@@ -310,7 +310,8 @@ def main() -> None:
     print("\n".join(text))
     if arguments.write:
         version = ".".join(map(str, sys.version_info[:2]))
-        command = f"`{os.path.basename(sys.executable)} bench/greens.py`"
+        python = os.path.basename(os.path.realpath(sys.executable))
+        command = f"`{python} bench/greens.py --rounds {arguments.rounds} --write`"
         put_sections({f"## Green threads, Python {version}": "\n".join([command, "", *text])})
 
 

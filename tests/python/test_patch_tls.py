@@ -192,18 +192,19 @@ def test_after_reads_that_waited_what_is_there_already_needs_no_arrivals() -> No
 def test_after_reads_that_waited_a_new_connection_of_that_number_shakes_hands_by_reading() -> None:
     patch()
     server, client = connected()
-    taught_to_wait(server, client)
-    number = server.fileno()
-    server.close()
-    one, two = socket.socketpair()
-    assert number in (one.fileno(), two.fileno())
-    with one, two, green.Timeout(10):
-        ends = [
-            server_context.wrap_socket(one, server_side=True, do_handshake_on_connect=False),
-            client_context.wrap_socket(two, server_hostname=NAME, do_handshake_on_connect=False),
-        ]
-        reads = [green.spawn(end.recv, 10) for end in ends]
+    taught_to_wait(client, server)
+    number = client.fileno()
+    client.close()
+    ends = sorted(socket.socketpair(), key=lambda end: end.fileno() == number)
+    assert ends[1].fileno() == number
+    with ends[0] as one, ends[1] as two, green.Timeout(10):
+        server = server_context.wrap_socket(one, server_side=True, do_handshake_on_connect=False)
+        # It has to write first, though it is told to read.
+        client = client_context.wrap_socket(
+            two, server_hostname=NAME, do_handshake_on_connect=False
+        )
+        reads = [green.spawn(end.recv, 10) for end in (server, client)]
         green.sleep(0.1)
-        for end in ends:
+        for end in (server, client):
             together(lambda end=end: end.sendall(b"hello"))
         assert [read.get() for read in reads] == [b"hello", b"hello"]
