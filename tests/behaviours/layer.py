@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -26,7 +27,9 @@ def choose(name: str) -> None:
     global runtime, package
     assert name in RUNTIMES
     runtime = name
-    package = importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of eventlet, that it is old.
+        package = importlib.import_module(name)
 
 
 def patch(*, stdio: bool = False) -> None:

@@ -122,9 +122,10 @@ def main() -> None:
     python = environment(options.env.absolute())
     kept = options.env / ("results-full.json" if FULL else "results.json")
     results = json.loads(kept.read_text()) if kept.exists() else {}
+    results = {each: results.get(each, {}) for each in layer.RUNTIMES}
     for runtime in options.runtime or layer.RUNTIMES:
         found = runs(runtime, python, chosen(options.names))
-        results.setdefault(runtime, {}).update(found)
+        results[runtime].update(found)
         kept.write_text(json.dumps(results, indent=1))
     text = f"{versions(python)}\n\n{table(results)}"
     print(f"\n{text}")

@@ -297,7 +297,7 @@ def look(number):
     try: socket.getaddrinfo(f"name{number}.test", 80)
     except OSError: pass
 greens = [layer.spawn(look, number) for number in range(200)]
-layer.sleep(0.3)
+layer.sleep(0.5)
 with turning():
     layer.sleep(1)
 resolver.setblocking(False)
@@ -326,7 +326,7 @@ def look(number):
     try: socket.getaddrinfo(f"name{number}.test", 80)
     except OSError: pass
 greens = [layer.spawn(look, number) for number in range(200)]
-layer.sleep(0.3)
+layer.sleep(0.5)
 answers = []
 layer.spawn(lambda: answers.append(socket.getaddrinfo("localhost", 80)))
 layer.sleep(2)

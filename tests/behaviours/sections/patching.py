@@ -270,7 +270,7 @@ print([n for n in before | after if before.get(n) != after.get(n) and "__" not i
 assert handlers == [signal.getsignal(n) for n in signal.valid_signals()]
 assert threading.active_count() == 1 and sys.getswitchinterval() == switch
 """
-    command = [sys.executable, "-P", "-c", code.replace("RUNTIME", layer.runtime)]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code.replace("RUNTIME", layer.runtime)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert succeeded(done) == "[]\n", done.stdout
 

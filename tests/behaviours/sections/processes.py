@@ -123,7 +123,8 @@ for each in greens: layer.result(each)
 killer.wait()
 assert ended == ["well"] * 5, ended
 """
-    assert succeeded(run_code(code, timeout=10)) == "interrupted\n"
+    done = run_code(code, timeout=10)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 @scenario(9)
