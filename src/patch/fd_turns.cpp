@@ -132,7 +132,8 @@ bool Turn::wait(Instant deadline) {
     if (!raised && !was_closed() && why != py::Woken::timed_out) continue;
     if (!raised && was_closed()) set_errno(EBADF);
     if (!raised && !was_closed()) set_timed_out();
-    if (why == py::Woken::unparked && side_.owner == nullptr) py::unpark_one(&side_);
+    // Woken or not: somebody may have queued behind this one while it was on its way out.
+    if (side_.owner == nullptr) py::unpark_one(&side_);
     if (turns_.closing > 0 && turns_.idle()) py::unpark_one(&turns_.closing);
     return false;
   }

@@ -29,8 +29,12 @@ class Injected(Exception):
     """What goes wrong."""
 
 
-def thrown() -> dict[str, BaseException | type[BaseException]]:
-    return {"an error": Injected, "a Timeout": green.Timeout(), "a kill": green.GreenExit}
+# Of a Timeout a new one each time: the traceback of the last would keep its frames alive.
+THROWN: dict[str, Callable[[], BaseException | type[BaseException]]] = {
+    "an error": lambda: Injected,
+    "a Timeout": green.Timeout,
+    "a kill": lambda: green.GreenExit,
+}
 
 
 class Crew:
@@ -67,17 +71,17 @@ def sweep(*scenarios: Callable[[Crew], None]) -> None:
         for _ in range(2):  # What is made once and kept is there before anything is counted.
             scenario(Crew())
         before = settled(None)
-        for what, exception in thrown().items():
+        for what, make in THROWN.items():
             for moment in MOMENTS:
-                _sweep(scenario, what, exception, moment, before)
+                _sweep(scenario, what, make, moment, before)
 
 
 def _sweep(
-    scenario: Callable[[Crew], None], what: str, exception: Any, moment: Any, before: object
+    scenario: Callable[[Crew], None], what: str, make: Any, moment: Any, before: object
 ) -> None:
     number = waits = 1
     while number <= waits:
-        _core.throw_at_wait(number, exception, moment)
+        _core.throw_at_wait(number, make(), moment)
         try:
             scenario(Crew())
             waits = _core.throw_no_more()
