@@ -13,12 +13,14 @@ def refused(group: str) -> str:
     from green import _core
     from green.patch import install
 
-    (message,) = install()
-    name, how = message.split(": ", 1)
-    assert name == group
+    messages = dict(message.split(": ", 1) for message in install())
+    how = messages.pop(group)
     assert how.endswith("(refused by GREENWSGI_PATCH_REFUSE)")
     report = _core.patch_report()
     assert report.pop(group) == how
+    for other, why in messages.items():
+        assert why.endswith(f"it needs the group {group}, which is not in place)"), why
+        assert report.pop(other) == why
     assert set(report.values()) == {"in place"}
     return how
 
