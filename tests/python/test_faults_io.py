@@ -194,18 +194,20 @@ def pipes(crew: Crew) -> None:
 
 
 def child(crew: Crew) -> None:
-    """Who waits for one is hit: it can be waited for again, and none stays behind."""
+    """Who waits for one is hit: it can be waited for again, and gives what it was sent."""
     children: list[subprocess.Popen[bytes]] = []
+    sent: list[int | None] = []
     output: list[bytes] = []
 
     def run() -> None:
         if not children:
-            children.append(subprocess.Popen(["cat"], stdin=-1, stdout=-1))
+            # Unbuffered: the close() of a buffered file forgets what it could not write.
+            children.append(subprocess.Popen(["cat"], stdin=-1, stdout=-1, bufsize=0))
         (process,) = children
         assert process.stdin is not None
-        if not process.stdin.closed:
-            with process.stdin as stdin:
-                stdin.write(b"hello")
+        if not sent:
+            sent.append(process.stdin.write(b"hello"))
+        process.stdin.close()
         assert process.stdout is not None
         if not output:
             output.append(process.stdout.read(5))
@@ -215,8 +217,10 @@ def child(crew: Crew) -> None:
     crew.run(run)
 
     assert output == [b"hello"]
+    # A Popen() that is hit while it starts leaves its child, whose pipes it has closed, to others.
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        while True:
+            os.waitpid(-1, 0)
 
 
 def wait_for_descriptors(crew: Crew) -> None:
