@@ -11,8 +11,12 @@ namespace greenwsgi::py {
 
 namespace {
 
-// As threading.Thread has it.
+// Debuggers that replace sys.settrace() warn of who calls it, but for a file of this name.
+constexpr const char* kFile = "<green>/threading.py";
+// As threading.Thread has it. pydevd traces only whom `threading` knows, so it is to know the
+// green.
 constexpr const char* kBegin =
+    "threading.current_thread()\n"
     "if threading._trace_hook: sys.settrace(threading._trace_hook)\n"
     "if threading._profile_hook: sys.setprofile(threading._profile_hook)\n";
 
@@ -31,7 +35,7 @@ struct Words {
   Ref names;
 
   explicit Words(const char* text)
-      : code(Ref::steal(Py_CompileString(text, "<green>", Py_file_input))),
+      : code(Ref::steal(Py_CompileString(text, kFile, Py_file_input))),
         names(Ref::steal(PyDict_New())) {}
 
   bool add(const char* name, const Ref& value) {

@@ -264,6 +264,21 @@ def test_a_profile_function_sees_calls_and_returns_in_pairs_for_each_green() -> 
 
 
 @isolated
+def test_threading_knows_a_green_that_begins_traced_or_debuggers_would_pass_it_by() -> None:
+    green.monkey_patch()
+    known: list[bool] = []
+
+    def tracer(frame: FrameType, event: str, argument: Any) -> Any:
+        known.append(threading.get_ident() in threading._active)  # type: ignore[attr-defined]
+
+    threading.settrace(tracer)
+    green.spawn(ping, [], "a", 1).join()
+    threading.settrace(None)  # type: ignore[arg-type]
+
+    assert known == [True]
+
+
+@isolated
 def test_a_thread_s_green_is_traced_from_where_a_thread_is() -> None:
     green.monkey_patch()
     seen: list[str] = []
