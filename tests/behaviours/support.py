@@ -17,6 +17,9 @@ from typing import Any, Self
 
 import layer
 
+sys.path.append(str(Path(__file__).parents[1] / "support_py"))
+from processor import processor_wait
+
 HERE = Path(__file__).parent
 CERTIFICATE = HERE.parent / "python" / "tls" / "test.invalid.pem"
 SECTIONS = (
@@ -114,14 +117,6 @@ def size(full: int, default: int) -> int:
 
 
 # --- Time
-
-
-def processor_wait() -> float:
-    """For how long this thread has been ready to run but another had the processor, in seconds."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
 
 
 class Ticker:

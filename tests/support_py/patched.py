@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from processor import processor_wait
+
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 
 _CHILD = """
@@ -101,14 +103,6 @@ def assert_same(after: list[Any], before: list[Any]) -> None:
     """The outcomes patched are those unpatched; tells which are not."""
     differing = [(new, old) for new, old in zip(after, before, strict=True) if new != old]
     assert not differing, f"patched, unpatched: {differing}"
-
-
-def processor_wait() -> float:
-    """For how long this thread has been ready to run but another had the processor, in seconds."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
 
 
 class Ticker:
