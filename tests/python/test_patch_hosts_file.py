@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from patched import run_patched
 
-NO_NAMESPACES = 77
+CANNOT_SHOW = 77
 
 # A file system of the process's own, in which the two files are what the test says.
 MOUNT = f"""
@@ -15,7 +15,7 @@ import ctypes, socket
 libc = ctypes.CDLL(None, use_errno=True)
 def must(status):
     if status != 0:
-        print(os.strerror(ctypes.get_errno())); sys.exit({NO_NAMESPACES})
+        print(os.strerror(ctypes.get_errno())); sys.exit({CANNOT_SHOW})
 must(libc.unshare(0x20000))  # CLONE_NEWNS
 must(libc.mount(b"none", b"/", None, 0x4000 | 1 << 18, None))  # MS_REC, MS_PRIVATE
 def show(path, text):
@@ -41,8 +41,8 @@ green.sleep(0)
 
 def answers(folder: Path, code: str) -> str:
     done = run_patched(f"folder = {str(folder / 'file')!r}\n{MOUNT}{code}")
-    if done.returncode == NO_NAMESPACES:
-        pytest.skip(f"no mount namespaces here: {done.stdout.strip()}")
+    if done.returncode == CANNOT_SHOW:
+        pytest.skip(f"files of its own cannot be shown to a process here: {done.stdout.strip()}")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
