@@ -23,8 +23,6 @@ namespace context = boost::context::detail;
 
 namespace {
 
-constexpr std::size_t kPageBytes = 4096;
-
 // A fiber never changes threads, so a compiler that keeps this address in a register across a
 // switch does no harm.
 thread_local Scheduler* this_scheduler = nullptr;
@@ -73,7 +71,25 @@ std::span<std::byte> Fiber::reserve() const {
 }
 
 std::byte* Fiber::stack_limit() const {
-  return is_root() ? nullptr : stack_.base + kPageBytes;
+  return is_root() ? nullptr : scheduler_.stacks().limit(stack_);
+}
+
+bool Fiber::open_yellow_zone(const void* address) {
+  if (is_root() || zone_open_) return false;
+  const auto* at = static_cast<const std::byte*>(address);
+  const std::byte* limit = stack_limit();
+  if (at >= limit || at < limit - scheduler_.stacks().zone_bytes()) return false;
+  zone_open_ = scheduler_.stacks().open_zone(stack_);
+  return zone_open_;
+}
+
+bool Fiber::close_yellow_zone() {
+  if (!zone_open_) return true;
+  // Well above it, or the next call would open it again.
+  const auto* here = static_cast<const std::byte*>(__builtin_frame_address(0));
+  if (here < stack_limit() + scheduler_.stacks().zone_bytes()) return false;
+  zone_open_ = !scheduler_.stacks().close_zone(stack_);
+  return !zone_open_;
 }
 
 // --- Scheduler: construction
@@ -151,6 +167,7 @@ Result<Fiber*> Scheduler::spawn(void (*body)(void*), void* argument, std::uint64
 
 void Scheduler::release(Fiber& fiber) {
   const Stack stack = fiber.stack_;
+  if (fiber.zone_open_) stacks_.close_zone(stack);
   fiber.~Fiber();
   stacks_.give_back(stack);
   alive_ -= 1;

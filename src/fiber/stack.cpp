@@ -12,6 +12,7 @@
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102  // Linux 6.13; glibc's headers learn of it later.
+#define MADV_GUARD_REMOVE 103
 #endif
 
 namespace greenwsgi {
@@ -19,6 +20,7 @@ namespace greenwsgi {
 namespace {
 
 constexpr std::size_t kStacksPerSlab = 64;
+constexpr std::size_t kZoneMost = 64 * 1024;
 
 std::size_t page_bytes() {
   static const std::size_t bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -32,15 +34,20 @@ std::size_t whole_pages(std::size_t bytes) {
 
 // MADV_GUARD_INSTALL costs no VMA; mprotect splits the mapping and ends at vm.max_map_count, about
 // 32,000 stacks.
-bool install_guard(std::byte* base) {
-  if (::madvise(base, page_bytes(), MADV_GUARD_INSTALL) == 0) return true;
-  return ::mprotect(base, page_bytes(), PROT_NONE) == 0;
+bool install_guard(std::byte* base, std::size_t bytes) {
+  if (::madvise(base, bytes, MADV_GUARD_INSTALL) == 0) return true;
+  return ::mprotect(base, bytes, PROT_NONE) == 0;
 }
 
 }  // namespace
 
 StackPool::StackPool(std::size_t stack_bytes)
-    : stack_bytes_(whole_pages(std::clamp(stack_bytes, kLeastBytes, kMostBytes))) {}
+    : stack_bytes_(whole_pages(std::clamp(stack_bytes, kLeastBytes, kMostBytes))),
+      zone_bytes_(std::min(kZoneMost, whole_pages(stack_bytes_ / 16))) {}
+
+std::size_t StackPool::guard_bytes() const {
+  return page_bytes() + zone_bytes_;
+}
 
 StackPool::~StackPool() {
   GW_ASSERT(in_use_ == 0);
@@ -86,9 +93,20 @@ bool StackPool::in_guard(const void* address) const {
   for (const std::byte* slab : slabs_) {
     if (at < slab) continue;
     const auto distance = static_cast<std::size_t>(at - slab);
-    if (distance < kStacksPerSlab * stack_bytes_) return distance % stack_bytes_ < page_bytes();
+    if (distance < kStacksPerSlab * stack_bytes_) return distance % stack_bytes_ < guard_bytes();
   }
   return false;
+}
+
+bool StackPool::open_zone(const Stack& stack) {
+  std::byte* zone = stack.base + page_bytes();
+  // Whichever of the two had closed it; the other changes nothing, or is not known here.
+  ::madvise(zone, zone_bytes_, MADV_GUARD_REMOVE);
+  return ::mprotect(zone, zone_bytes_, PROT_READ | PROT_WRITE) == 0;
+}
+
+bool StackPool::close_zone(const Stack& stack) {
+  return install_guard(stack.base + page_bytes(), zone_bytes_);
 }
 
 bool StackPool::map_slab() {
@@ -101,7 +119,7 @@ bool StackPool::map_slab() {
   ::madvise(mapped, bytes, MADV_NOHUGEPAGE);
   auto* slab = static_cast<std::byte*>(mapped);
   for (std::size_t i = 0; i < kStacksPerSlab; i++) {
-    if (!install_guard(slab + i * stack_bytes_)) {
+    if (!install_guard(slab + i * stack_bytes_, guard_bytes())) {
       ::munmap(slab, bytes);
       return false;
     }

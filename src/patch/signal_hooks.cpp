@@ -1,4 +1,5 @@
 // signal.signal, getsignal: handlers run in the main program, as they run in the main thread.
+// faulthandler.enable, disable: it hears of a stack overflow only when the green cannot be saved.
 //
 // CPython runs a handler in whatever Python code its main OS thread runs, which may be any green:
 // an exception that it raises (Ctrl-C) would end that one, and a thread that is a green would
@@ -9,6 +10,7 @@
 
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
+#include "src/py/overflow.hpp"
 #include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::patch {
@@ -101,9 +103,16 @@ PyObject* hook_getsignal(Call& call) {
   return without_relay(call.pass_on());
 }
 
+PyObject* hook_faulthandler(Call& call) {
+  const py::OverflowHandlerAside aside;
+  return call.pass_on();
+}
+
 constexpr Target targets[] = {
     target<hook_signal>("_signal", nullptr, "signal"),
     target<hook_getsignal>("_signal", nullptr, "getsignal"),
+    target<hook_faulthandler, 0>("faulthandler", nullptr, "enable"),
+    target<hook_faulthandler, 1>("faulthandler", nullptr, "disable"),
 };
 
 }  // namespace

@@ -110,8 +110,21 @@ void GreenState::close_scopes(unsigned count) {
   runtime_.reasons_to_block_ -= count;
 }
 
+bool GreenState::survives_overflow(const void* address) {
+  if (!fiber_.open_yellow_zone(address)) return false;
+  recursion_taken_ = exhaust_recursion(thread_);
+  return true;
+}
+
+// Asked at each switch while the zone is open: until then what follows has to do with less.
+void GreenState::end_overflow() {
+  if (fiber_.close_yellow_zone()) restore_recursion(thread_, std::exchange(recursion_taken_, 0));
+}
+
 void GreenState::leave(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
+  if (self.fiber_.yellow_zone_open()) [[unlikely]]
+    self.end_overflow();
   self.slice_.save(self.thread_);
   self.stopped_ = self.runtime_.turn_began();
 }

@@ -110,6 +110,11 @@ class GreenState : public ListNode {
   /// Trace's own.
   TraceMark trace_mark;
 
+  /// In a signal handler, on its thread while it runs: has its stack overflowed into the yellow
+  /// zone, at `address`? Then the zone is opened and CPython's next check of recursion raises
+  /// RecursionError. False: it is something else, or too late. Async-signal-safe.
+  bool survives_overflow(const void* address);
+
   // The switch: hooks of the scheduler.
   static void leave(void* local) noexcept;
   static void enter(void* local) noexcept;
@@ -129,6 +134,7 @@ class GreenState : public ListNode {
   void retire_object();
   void drop_thrown();
   void await_poke();
+  void end_overflow();
   static void poked(Message& message) noexcept;
 
   ThreadSlice slice_;
@@ -140,6 +146,7 @@ class GreenState : public ListNode {
   List<TimedThrow> timed_;
   Poke poke_;
   unsigned scopes_ = 0;
+  int recursion_taken_ = 0;  // While the yellow zone is open.
   bool has_ident_ = false;
   Instant began_;
   Instant stopped_;

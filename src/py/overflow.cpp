@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/green_state.hpp"
 
 namespace greenwsgi::py {
 
@@ -40,9 +41,19 @@ class Line {
   std::size_t length_ = 0;
 };
 
+bool survives_overflow(Scheduler& scheduler, const void* address) {
+  const Fiber* fiber = scheduler.running();
+  return fiber != nullptr && fiber->local != nullptr &&
+         static_cast<GreenState*>(fiber->local)->survives_overflow(address);
+}
+
 void on_fault(int number, siginfo_t* info, void*) {
   const int saved = errno;
   Scheduler* scheduler = Scheduler::current();
+  if (info->si_code > 0 && scheduler != nullptr && survives_overflow(*scheduler, info->si_addr)) {
+    errno = saved;
+    return;
+  }
   if (info->si_code > 0 && scheduler != nullptr && scheduler->stacks().in_guard(info->si_addr)) {
     Line line;
     line << "greenwsgi: green stack overflow in green ";
@@ -54,6 +65,14 @@ void on_fault(int number, siginfo_t* info, void*) {
   ::sigaction(number, &previous_action, nullptr);
   if (info->si_code <= 0) ::raise(number);  // Sent by somebody: it would not happen again.
   errno = saved;
+}
+
+void put_first() {
+  struct sigaction action {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGSEGV, &action, &previous_action);
 }
 
 // Kept until the thread ends, and then lost: a thread that ran greens is rare, and its stacks may
@@ -75,13 +94,18 @@ void give_thread_an_alternate_stack() {
 void install_overflow_handler() {
   give_thread_an_alternate_stack();
   static std::once_flag once;
-  std::call_once(once, [] {
-    struct sigaction action {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigemptyset(&action.sa_mask);
-    ::sigaction(SIGSEGV, &action, &previous_action);
-  });
+  std::call_once(once, put_first);
+}
+
+OverflowHandlerAside::OverflowHandlerAside() {
+  struct sigaction current {};
+  ::sigaction(SIGSEGV, nullptr, &current);
+  was_first_ = (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == on_fault;
+  if (was_first_) ::sigaction(SIGSEGV, &previous_action, nullptr);
+}
+
+OverflowHandlerAside::~OverflowHandlerAside() {
+  if (was_first_) put_first();
 }
 
 }  // namespace greenwsgi::py

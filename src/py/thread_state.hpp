@@ -6,6 +6,7 @@
 // docs/internals/python-state.md. Knows no fiber and no green: it is told addresses.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,6 +33,32 @@ bool is_finalizing();
 /// Does a trace or profile function watch what runs now?
 inline bool has_tracers(const PyThreadState& thread) {
   return thread.c_tracefunc != nullptr || thread.c_profilefunc != nullptr;
+}
+
+/// Leaves nothing of the budget for recursion, so that CPython's next check of it raises
+/// RecursionError. What it was, for restore_recursion(). Async-signal-safe.
+inline int exhaust_recursion(PyThreadState& thread) {
+#if PY_VERSION_HEX < 0x030C0000
+  int& remaining = thread.recursion_remaining;
+#elif PY_VERSION_HEX < 0x030E0000
+  int& remaining = thread.c_recursion_remaining;
+#else
+  int remaining = 0;  // 3.14 looks at the stack itself.
+  static_cast<void>(thread);
+#endif
+  const int taken = std::max(remaining, 0);
+  remaining -= taken;
+  return taken;
+}
+
+inline void restore_recursion(PyThreadState& thread, int taken) {
+#if PY_VERSION_HEX < 0x030C0000
+  thread.recursion_remaining += taken;
+#elif PY_VERSION_HEX < 0x030E0000
+  thread.c_recursion_remaining += taken;
+#else
+  static_cast<void>(thread), static_cast<void>(taken);
+#endif
 }
 
 /// Hands the current exception to sys.unraisablehook and clears it: "Exception ignored in <what>

@@ -24,7 +24,6 @@ Outcomes = dict[Scenario, Future[Outcome]]
 
 # Faults that are known and not mended yet. One that passes fails the suite, to be taken from here.
 KNOWN_FAULTS = {
-    "recursion_through_c": "each level takes 3 KB of a stack of 1 MiB; CPython's limit comes later",
     "hash_of_nested_tuples": "C code that counts no levels overflows 1 MiB where 8 MiB would do",
 }
 

@@ -1,4 +1,4 @@
-"""What greens do to their process: its exit, fork, signals, overflowing stacks. In subprocesses."""
+"""What greens do to their process: its exit, fork, signals. In subprocesses."""
 
 import subprocess
 import sys
@@ -237,28 +237,6 @@ def test_what_ends_programs_goes_from_a_green_to_the_main_program(error: str) ->
     )
 
 
-RECURSIONS = {
-    "python": "f = lambda: f()\nf()",
-    "repr": "x = []\nfor _ in range(100000): x = [x]\nrepr(x)",
-    "getattr": "class A:\n  def __getattr__(self, name): return getattr(self, name + 'x')\nA().b",
-    "compare": "x = []\ny = []\nfor _ in range(100000): x, y = [x], [y]\nx == y",
-    "json": "import json\njson.loads('[' * 100000)",
-    "pickle": "import pickle\nx = []\nfor _ in range(100000): x = [x]\npickle.dumps(x)",
-    "add": "class A:\n  def __add__(self, other): return self + other\nA() + 1",
-}
-
-
-@pytest.mark.parametrize("kind", RECURSIONS)
-def test_deep_recursion_in_a_green_is_an_error_and_no_crash(kind: str) -> None:
-    body = textwrap.indent(RECURSIONS[kind], "    ")
-    done = run(
-        "import green\ndef work():\n"
-        + body
-        + "\ntry: green.spawn(work).get()\nexcept RecursionError: print('refused')\n"
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
-
-
 def test_a_chain_of_containers_is_freed_in_a_green() -> None:
     check(
         """
@@ -271,32 +249,6 @@ def test_a_chain_of_containers_is_freed_in_a_green() -> None:
         """,
         "freed\n",
     )
-
-
-def test_a_stack_overflow_names_the_green_and_shows_the_traceback() -> None:
-    done = run(
-        """
-        import faulthandler, green
-        faulthandler.enable()
-        def overflow():
-            it = []
-            for _ in range(100000): it = map(int, it)
-            next(it)
-        green.spawn(overflow).get()
-        """
-    )
-
-    assert done.returncode == -11
-    assert "greenwsgi: green stack overflow in green " in done.stderr
-    assert "(stack of 1024 KiB; see --stack-size)" in done.stderr
-    assert "in overflow" in done.stderr
-
-
-def test_a_crash_elsewhere_is_left_to_whoever_handled_it() -> None:
-    done = run("import ctypes, green; green.sleep(0); ctypes.string_at(8)")
-
-    assert done.returncode == -11
-    assert done.stderr == ""
 
 
 def test_a_subinterpreter_is_refused() -> None:

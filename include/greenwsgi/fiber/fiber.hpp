@@ -68,9 +68,17 @@ class Fiber : public ListNode {
 
   /// The top of this fiber's stack, which is the layer above's to use; empty for the root.
   std::span<std::byte> reserve() const;
-  /// The lowest address its C stack may reach, above the guard; nullptr for the root.
+  /// The lowest address its C stack may reach, above the yellow zone; nullptr for the root.
   std::byte* stack_limit() const;
   std::byte* stack_start() const { return reinterpret_cast<std::byte*>(const_cast<Fiber*>(this)); }
+
+  /// For whoever finds out, in a signal handler, that the running fiber has used up its stack:
+  /// opens the yellow zone below stack_limit(), when `address` is in it and it was closed. False:
+  /// it is not so, or there is no memory. Async-signal-safe.
+  bool open_yellow_zone(const void* address);
+  bool yellow_zone_open() const { return zone_open_; }
+  /// On the fiber itself: closes the zone when the stack is high enough again. False: not yet.
+  bool close_yellow_zone();
 
   /// The layer above's state; while it is not null, its SwitchHook is called around each switch.
   void* local = nullptr;
@@ -89,6 +97,7 @@ class Fiber : public ListNode {
   void* argument_ = nullptr;
   State state_ = State::ready;
   bool interrupted_ = false;
+  bool zone_open_ = false;
 #ifdef GREENWSGI_ASAN
   void* fake_stack_ = nullptr;
 #endif

@@ -345,7 +345,8 @@ TEST_CASE_FIXTURE(World, "a fiber's stack is as deep as it says, below its reser
     CHECK(&here < self.reserve().data());
     CHECK(&here > self.stack_limit());
     const auto depth = static_cast<std::size_t>(self.reserve().data() - self.stack_limit());
-    CHECK(depth > StackPool::kDefaultBytes - StackPool::kReserveBytes - 8192);
+    const std::size_t zone = scheduler.stacks().zone_bytes();
+    CHECK(depth > StackPool::kDefaultBytes - StackPool::kReserveBytes - zone - 8192);
   });
   scheduler.run();
 }
@@ -368,4 +369,48 @@ TEST_CASE_FIXTURE(World, "a stack overflow is a fault in the guard, not silent c
   CHECK(scheduler.stacks().in_guard(fiber.stack_limit() - 1));
   CHECK_FALSE(scheduler.stacks().in_guard(fiber.stack_limit()));
   scheduler.run();
+}
+
+TEST_CASE_FIXTURE(World, "a fiber's yellow zone opens for an address in it, and once") {
+  spawn([this] {
+    Fiber& self = *scheduler.running();
+    std::byte* zone = self.stack_limit() - scheduler.stacks().zone_bytes();
+    CHECK_FALSE(self.open_yellow_zone(self.stack_limit()));
+    CHECK_FALSE(self.open_yellow_zone(zone - 1));
+    CHECK_FALSE(self.yellow_zone_open());
+
+    CHECK(self.open_yellow_zone(zone));
+    CHECK(self.yellow_zone_open());
+    *zone = std::byte{1};
+    CHECK_FALSE(self.open_yellow_zone(zone));
+
+    CHECK(self.close_yellow_zone());
+    CHECK_FALSE(self.yellow_zone_open());
+    CHECK(self.open_yellow_zone(zone));
+  });
+  scheduler.run();
+}
+
+TEST_CASE_FIXTURE(World, "a stack whose zone was left open has it closed for the next fiber") {
+  const std::byte* limit = nullptr;
+  spawn([this, &limit] {
+    Fiber& self = *scheduler.running();
+    limit = self.stack_limit();
+    CHECK(self.open_yellow_zone(limit - 1));
+  });
+  scheduler.run();
+  spawn([this, limit] {
+    Fiber& self = *scheduler.running();
+    CHECK(self.stack_limit() == limit);
+    CHECK_FALSE(self.yellow_zone_open());
+    CHECK(self.open_yellow_zone(limit - 1));
+    CHECK(self.close_yellow_zone());
+  });
+  scheduler.run();
+}
+
+TEST_CASE("the yellow zone of the thread's own stack is not ours to open") {
+  SimHub hub;
+  Scheduler scheduler(hub);
+  CHECK_FALSE(scheduler.root().open_yellow_zone(nullptr));
 }

@@ -30,6 +30,19 @@ std::size_t resident_pages(const Stack& stack) {
   return count;
 }
 
+// Does a child of ours that writes there end by SIGSEGV?
+bool faults(std::byte* address) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGSEGV, SIG_DFL);  // Not the test runner's, nor a sanitizer's, report.
+    *static_cast<volatile std::byte*>(address) = std::byte{1};
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
 }  // namespace
 
 TEST_CASE("a stack is as large as asked for, in whole pages, within the limits") {
@@ -63,9 +76,9 @@ TEST_CASE("stacks do not overlap, and one that was given back is the next to be 
 TEST_CASE("trim gives back the memory of stacks that were not needed since the last trim") {
   StackPool pool(64 * 1024);
   const Stack stack = take(pool);
-  std::memset(stack.base + 4096, 1, stack.bytes - 4096);
+  std::memset(pool.limit(stack), 1, static_cast<std::size_t>(stack.top() - pool.limit(stack)));
   pool.give_back(stack);
-  REQUIRE(resident_pages(stack) == 15);
+  REQUIRE(resident_pages(stack) == 14);  // All but the guard and the zone.
 
   CHECK(pool.trim(1000) == 0);
   pool.trim(1000);
@@ -76,31 +89,48 @@ TEST_CASE("trim gives back the memory of stacks that were not needed since the l
 TEST_CASE("trim leaves a stack alone that was needed since") {
   StackPool pool(64 * 1024);
   const Stack stack = take(pool);
-  std::memset(stack.base + 4096, 1, stack.bytes - 4096);
+  std::memset(pool.limit(stack), 1, static_cast<std::size_t>(stack.top() - pool.limit(stack)));
   pool.give_back(stack);
 
   pool.trim(1000);
 
-  CHECK(resident_pages(stack) == 15);
+  CHECK(resident_pages(stack) == 14);  // All but the guard and the zone.
 }
 
 TEST_CASE("the page below a stack is a guard: writing there is a fault that in_guard() knows") {
   StackPool pool(64 * 1024);
   const Stack stack = take(pool);
   CHECK(pool.in_guard(stack.base));
-  CHECK(pool.in_guard(stack.base + 4095));
-  CHECK_FALSE(pool.in_guard(stack.base + 4096));
+  CHECK(pool.in_guard(pool.limit(stack) - 1));
+  CHECK_FALSE(pool.in_guard(pool.limit(stack)));
   CHECK_FALSE(pool.in_guard(&pool));
 
-  const pid_t child = ::fork();
-  if (child == 0) {
-    std::signal(SIGSEGV, SIG_DFL);  // Not the test runner's, nor a sanitizer's, report.
-    *static_cast<volatile std::byte*>(stack.base + 100) = std::byte{1};
-    ::_exit(0);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  CHECK(WIFSIGNALED(status));
-  CHECK(WTERMSIG(status) == SIGSEGV);
+  CHECK(faults(stack.base + 100));
   pool.give_back(stack);
+}
+
+TEST_CASE("a yellow zone is a guard until it is opened, and after it was closed") {
+  StackPool pool(256 * 1024);
+  const Stack stack = take(pool);
+  CHECK(pool.zone_bytes() == 16 * 1024);
+  CHECK(pool.limit(stack) == stack.base + 4096 + pool.zone_bytes());
+  std::byte* first = pool.limit(stack) - 1;
+  std::byte* last = stack.base + 4096;
+  CHECK(faults(first));
+
+  CHECK(pool.open_zone(stack));
+  CHECK_FALSE(faults(first));
+  CHECK_FALSE(faults(last));
+  CHECK(faults(last - 1));
+
+  CHECK(pool.close_zone(stack));
+  CHECK(faults(first));
+  CHECK(faults(last));
+  pool.give_back(stack);
+}
+
+TEST_CASE("a yellow zone has 64 KiB at most") {
+  CHECK(StackPool().zone_bytes() == 64 * 1024);
+  CHECK(StackPool(StackPool::kMostBytes).zone_bytes() == 64 * 1024);
+  CHECK(StackPool(StackPool::kLeastBytes).zone_bytes() == 4096);
 }

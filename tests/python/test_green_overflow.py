@@ -1,0 +1,195 @@
+"""Greens that use up their stack: RecursionError where CPython looks at all, else a clear end."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+RECURSIONS = {
+    "python": "f = lambda: f()\nf()",
+    "repr": "x = []\nfor _ in range(100000): x = [x]\nrepr(x)",
+    "getattr": "class A:\n  def __getattr__(self, name): return getattr(self, name + 'x')\nA().b",
+    "compare": "x = []\ny = []\nfor _ in range(100000): x, y = [x], [y]\nx == y",
+    "json": "import json\njson.loads('[' * 100000)",
+    "pickle": "import pickle\nx = []\nfor _ in range(100000): x = [x]\npickle.dumps(x)",
+    "add": "class A:\n  def __add__(self, other): return self + other\nA() + 1",
+}
+
+
+@pytest.mark.parametrize("kind", RECURSIONS)
+def test_deep_recursion_in_a_green_is_an_error_and_no_crash(kind: str) -> None:
+    body = textwrap.indent(RECURSIONS[kind], "    ")
+    done = run(
+        "import green\ndef work():\n"
+        + body
+        + "\ntry: green.spawn(work).get()\nexcept RecursionError: print('refused')\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
+
+
+#: Each level takes some 3 KiB of the stack: 1 MiB is used up long before 1000 levels.
+THROUGH_C = """
+import green, sys
+def again(number):
+    return sorted([number], key=lambda each: list(map(again, [each + 1])))
+def overflow():
+    try: again(0)
+    except RecursionError: return "refused"
+"""
+
+#: Levels of recursion that Python allows here.
+LEVELS = """
+def levels():
+    deepest = 0
+    def down(number):
+        nonlocal deepest
+        deepest = number
+        down(number + 1)
+    try: down(1)
+    except RecursionError: return deepest
+"""
+
+
+def check(program: str, output: str) -> None:
+    done = run(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+def test_recursion_through_c_is_an_error_each_time() -> None:
+    check(
+        THROUGH_C
+        + """
+def work():
+    return {overflow() for _ in range(20) if not green.sleep(0)}
+print([green.get() for green in [green.spawn(work) for _ in range(10)]] == [{"refused"}] * 10)
+""",
+        "True\n",
+    )
+
+
+def test_recursion_through_c_is_an_error_each_time_also_without_a_switch() -> None:
+    check(
+        THROUGH_C
+        + """
+print(green.spawn(lambda: {overflow() for _ in range(100)}).get())
+""",
+        "{'refused'}\n",
+    )
+
+
+def test_the_error_can_be_handled_where_it_is_raised() -> None:
+    check(
+        THROUGH_C
+        + """
+def careful(number):
+    try: return sorted([number], key=lambda each: careful(each + 1))
+    except RecursionError: return [str(number) + "!"]
+found = green.spawn(careful, 0).get()
+print(found)
+""",
+        "[0]\n",
+    )
+
+
+def test_after_the_next_switch_all_levels_are_there_again() -> None:
+    check(
+        THROUGH_C
+        + LEVELS
+        + """
+def work():
+    before = levels()
+    overflow()
+    green.sleep(0)
+    return levels() - before
+print(green.spawn(work).get())
+""",
+        "0\n",
+    )
+
+
+def test_another_green_has_all_levels_while_one_is_deep_down() -> None:
+    check(
+        THROUGH_C
+        + LEVELS
+        + """
+seen = []
+def again(number):
+    try: return sorted([number], key=lambda each: list(map(again, [each + 1])))
+    except RecursionError:
+        green.sleep(0)
+        seen.append(number)
+        raise
+expected = green.spawn(levels).get()
+deep = green.spawn(overflow)
+other = [green.spawn(levels) for _ in range(3)]
+print(deep.get(), {each.get() - expected for each in other}, len(seen) > 10)
+""",
+        "refused {0} True\n",
+    )
+
+
+@pytest.mark.parametrize("call", ["enable()", "enable(); faulthandler.disable()"])
+def test_the_error_comes_before_a_fault_handler_that_is_enabled_later(call: str) -> None:
+    check(
+        "import green; green.monkey_patch(); green.sleep(0)\n"
+        f"import faulthandler; faulthandler.{call}\n"
+        + THROUGH_C
+        + "print(green.spawn(overflow).get())\n",
+        "refused\n",
+    )
+
+
+OVERFLOW = """
+def overflow():
+    it = []
+    for _ in range(100000): it = map(int, it)
+    next(it)
+green.spawn(overflow).get()
+"""
+
+
+@pytest.mark.parametrize(
+    "enabled",
+    [
+        "import faulthandler, green; faulthandler.enable()",
+        "import faulthandler, green; green.monkey_patch(); green.sleep(0); faulthandler.enable()",
+    ],
+    ids=["before", "after"],
+)
+def test_what_cpython_does_not_count_names_the_green_and_shows_the_traceback(enabled: str) -> None:
+    done = run(enabled + OVERFLOW)
+
+    assert done.returncode == -11
+    assert "greenwsgi: green stack overflow in green " in done.stderr
+    assert "(stack of 1024 KiB; see --stack-size)" in done.stderr
+    assert "in overflow" in done.stderr
+
+
+def test_a_fault_handler_that_was_disabled_again_shows_nothing() -> None:
+    done = run(
+        "import faulthandler, green; green.monkey_patch(); green.sleep(0)\n"
+        "faulthandler.enable(); faulthandler.disable()" + OVERFLOW
+    )
+
+    assert done.returncode == -11
+    assert done.stderr.startswith("greenwsgi: green stack overflow in green ")
+    assert "in overflow" not in done.stderr
+
+
+def test_a_crash_elsewhere_is_left_to_whoever_handled_it() -> None:
+    done = run("import ctypes, green; green.sleep(0); ctypes.string_at(8)")
+
+    assert done.returncode == -11
+    assert done.stderr == ""
