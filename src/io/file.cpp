@@ -18,7 +18,7 @@ namespace greenwsgi::io {
 
 namespace {
 
-constexpr std::size_t kSendFileStep = 512 * 1024;  // What one look into the page cache covers.
+constexpr std::size_t kSendFileStep = 1024 * 1024;  // What one look into the page cache covers.
 constexpr std::size_t kReadAheadBytes = 64 * 1024;
 constexpr std::size_t kTransferMost = 0x7ffff000;  // What read(2) moves at most.
 
@@ -75,8 +75,16 @@ class NonBlocking {
   int flags_;
 };
 
-// Nor has it MSG_NOSIGNAL, and an application may have given SIGPIPE its deadly default back.
+bool ignores_sigpipe() {
+  struct sigaction action {};
+  return ::sigaction(SIGPIPE, nullptr, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 &&
+         action.sa_handler == SIG_IGN;
+}
+
+// Nor has it MSG_NOSIGNAL, and an application may have given SIGPIPE, which Python ignores, its
+// deadly default back.
 ssize_t sendfile_without_signal(int fd, int file_fd, off_t offset, std::size_t count) {
+  if (ignores_sigpipe()) return ::sendfile(fd, file_fd, &offset, count);
   sigset_t pipe_signal;
   sigset_t before;
   ::sigemptyset(&pipe_signal);
