@@ -26,6 +26,8 @@ def fall_back(group: str, why: str) -> str:
     """Replaces what `group` would have hooked by name; says what was done, and why."""
     if group == "close":
         return f"not patched, close() does not wake those who wait for a descriptor ({why})"
+    if group == "mask":
+        return f"not patched, the greens of a thread have one signal mask ({why})"
     replace = _FALLBACKS.get(group)
     if replace is None:
         return f"not patched, blocks the thread ({why})"

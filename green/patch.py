@@ -29,7 +29,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "dns": ("names",),
     "thread": ("lock", "rlock", "thread", "semlock", "ident"),
     "queue": ("queue",),
-    "signal": ("signal", "sigwait"),
+    "signal": ("signal", "sigwait", "mask"),
     "time": ("sleep",),
     "subprocess": ("process",),
     "psycopg": (),  # No hooks: green._psycopg and _psycopg3.

@@ -59,7 +59,7 @@ void run_green(void* argument) {
   Runtime& runtime = *Runtime::current();
   runtime.unstarted -= 1;
   const Ref context = Ref::steal(std::exchange(green->context, nullptr));
-  GreenState state(runtime, *runtime.scheduler().running(), context.get());
+  GreenState state(runtime, *runtime.scheduler().running(), context.get(), green->mask);
   if (green->status == GreenObject::Status::done) {  // Killed before it started.
     green->links.tell(reinterpret_cast<PyObject*>(green));
     Py_DECREF(green);
@@ -105,6 +105,7 @@ GreenObject* new_green_object() {
   green->number = 0;
   green->function = green->arguments = green->keywords = green->context = nullptr;
   green->value = green->exception = green->name = green->weakrefs = nullptr;
+  green->mask = kThreadsMask;
   green->links = {};
   green->later = nullptr;
   green->spawner_name = nullptr;
@@ -158,6 +159,7 @@ GreenObject* prepare_green(PyObject* function,
   green->arguments = arguments_owned.release();
   green->keywords = keywords_owned.release();
   green->context = context.release();
+  green->mask = Runtime::current()->running()->mask();
   return green;
 }
 

@@ -30,6 +30,7 @@ struct GreenObject {
   PyObject* exception;              // What else ended it.
   PyObject* name;                   // Null until asked for or given.
   PyObject* weakrefs;
+  SignalMask mask;               // Its spawner's, until it starts.
   Links links;                   // Who wants to know of its end.
   Later* later;                  // While it waits for the time of its start.
   PyObject* spawner_name;        // Null: it had none.

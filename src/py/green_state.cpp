@@ -62,16 +62,18 @@ GreenState::GreenState(Runtime& runtime, Fiber& root)
   fiber_.local = this;
 }
 
-GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context)
+GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context, SignalMask mask)
     : thread_(runtime.thread()),
       runtime_(runtime),
       fiber_(fiber),
+      mask_(mask),
       began_(runtime.turn_began()),
       stopped_(began_) {
   GW_ASSERT(fiber.local == nullptr);
   GW_ASSERT(!fiber.is_root());
   has_ident_ = Runtime::gives_identities;
   slice_.start(thread_, place_of(fiber), context);
+  runtime.mask_.put(mask);
   runtime.signals_.saw_python();
   fiber.local = this;
   runtime.greens_.push_back(*this);
@@ -121,6 +123,11 @@ void GreenState::end_overflow() {
   if (fiber_.close_yellow_zone()) restore_recursion(thread_, std::exchange(recursion_taken_, 0));
 }
 
+void GreenState::choose_mask(SignalMask value) {
+  GW_ASSERT(runtime_.running() == this);
+  mask_ = runtime_.mask_.choose(value);
+}
+
 void GreenState::leave(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
   if (self.fiber_.yellow_zone_open()) [[unlikely]]
@@ -132,6 +139,7 @@ void GreenState::leave(void* local) noexcept {
 void GreenState::enter(void* local) noexcept {
   auto& self = *static_cast<GreenState*>(local);
   self.load();
+  self.runtime_.mask_.put(self.mask_);
   self.runtime_.signals_.saw_python();
   if (Runtime::put_off_signals != 0 && self.is_root()) [[unlikely]] {
     Runtime::raise_put_off_signals();

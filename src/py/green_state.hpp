@@ -8,6 +8,7 @@
 #pragma once
 
 #include "greenwsgi/fiber/fiber.hpp"
+#include "src/py/signal_mask.hpp"
 #include "src/py/thread_state.hpp"
 
 namespace greenwsgi::py {
@@ -64,8 +65,8 @@ class GreenState : public ListNode {
  public:
   /// For the root fiber: its slice is what the thread state holds now.
   GreenState(Runtime& runtime, Fiber& root);
-  /// For the running fiber, which becomes a green.
-  GreenState(Runtime& runtime, Fiber& fiber, PyObject* context);
+  /// For the running fiber, which becomes a green; from here on its thread has this `mask`.
+  GreenState(Runtime& runtime, Fiber& fiber, PyObject* context, SignalMask mask);
   ~GreenState();
   GreenState(const GreenState&) = delete;
   GreenState& operator=(const GreenState&) = delete;
@@ -99,6 +100,11 @@ class GreenState : public ListNode {
   bool has_thrown() const { return !thrown_.empty(); }
   /// In how many HoldBacks (runtime.hpp) it is.
   unsigned holds_back = 0;
+
+  /// Its signal mask, in force while it runs; new greens begin with their spawner's.
+  SignalMask mask() const { return mask_; }
+  /// While it runs: it has set the kernel's mask to `value`, or is about to.
+  void choose_mask(SignalMask value);
 
   /// What the patch room keeps for the green that runs a thread's function.
   void* of_thread = nullptr;
@@ -145,6 +151,7 @@ class GreenState : public ListNode {
   List<Thrown> thrown_;
   List<TimedThrow> timed_;
   Poke poke_;
+  SignalMask mask_ = kThreadsMask;
   unsigned scopes_ = 0;
   int recursion_taken_ = 0;  // While the yellow zone is open.
   bool has_ident_ = false;

@@ -384,6 +384,9 @@ void Runtime::count_turn(Duration away) noexcept {
 }
 
 void Runtime::each_turn() noexcept {
+  // The hub has the root's mask, or a signal that the green before blocks would not come for as
+  // long as others wait. One that came just now, before the hub sleeps, counts as having ended it.
+  if (current_->mask_.put(current_->root_.mask())) current_->signals_.after_wait();
   const Instant now = Clock::now();
   current_->count_turn(now - current_->turn_began());
   current_->turn_began_.store(now, std::memory_order_relaxed);
@@ -398,7 +401,10 @@ void Runtime::each_turn() noexcept {
 // --- The scope
 
 GreenScope::GreenScope(PyObject* context)
-    : state_(*Runtime::current(), *Runtime::current()->scheduler().running(), context) {
+    : state_(*Runtime::current(),
+             *Runtime::current()->scheduler().running(),
+             context,
+             Runtime::current()->root().mask()) {
   begin_tracers();
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "src/py/green_state.hpp"
+#include "src/py/signal_mask.hpp"
 #include "src/py/signals.hpp"
 
 namespace greenwsgi::py {
@@ -122,6 +123,7 @@ class Runtime : public ListNode {
   List<Later> laters_;
   GreenState root_;
   SignalPipe signals_;
+  ThreadMask mask_;
   std::atomic<Instant> turn_began_{Clock::now()};
   Counters counters_;
   const int tid_;

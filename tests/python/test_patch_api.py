@@ -21,7 +21,7 @@ from green import _core
 
 FILES = {"file", "buffered", "open", "close"}
 LOCKS = {"lock", "rlock", "thread", "semlock", "ident"}
-SIGNALS = {"signal", "sigwait"}
+SIGNALS = {"signal", "sigwait", "mask"}
 SOCKETS = {"socket", "close", "tls", "names"}
 POLLS = {"select", "poll"}
 ALL = set(_core.patch_groups())

@@ -225,6 +225,15 @@ def test_signals() -> None:
     assert refused("signal").startswith("not patched")
 
 
+@isolated(GREENWSGI_PATCH_REFUSE="mask")
+def test_signal_masks() -> None:
+    import signal
+
+    assert refused("mask").startswith("not patched, the greens of a thread have one signal mask")
+    together(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]))
+    assert together(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [])) == [{signal.SIGUSR1}]
+
+
 @isolated(GREENWSGI_PATCH_REFUSE="semlock")
 def test_locks_that_processes_share() -> None:
     assert refused("semlock").startswith("not patched")
