@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include "greenwsgi/base/clock.hpp"
@@ -43,19 +44,28 @@ LineWriter::~LineWriter() {
     stop_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable())
+    thread_.join();
+  else
+    run();
+}
+
+// Without the thread the lines wait for it, and the next write() tries again.
+void LineWriter::start_thread() {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: signals are the main thread's.
+  try {
+    thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "green-writer");
+  } catch (const std::system_error&) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void LineWriter::write(std::string_view line) {
   const std::lock_guard lock(mutex_);
-  if (!thread_.joinable()) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: signals are the main thread's.
-    thread_ = std::thread([this] { run(); });
-    pthread_setname_np(thread_.native_handle(), "green-writer");
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
+  if (!thread_.joinable()) start_thread();
   if (gathered_.size() + line.size() + 1 > kBytesMax) {
     ++dropped_;
     ++dropped_unsaid_;

@@ -94,15 +94,15 @@ bool Fiber::close_yellow_zone() {
 
 // --- Scheduler: construction
 
-Scheduler::Scheduler(Hub& hub, std::size_t stack_bytes)
+Scheduler::Scheduler(Hub& hub, StackPool&& stacks)
     : hub_(hub),
-      stacks_(stack_bytes),
+      stacks_(std::move(stacks)),
       running_(&root_),
       previous_current_(this_scheduler),
       root_(*this, Stack{}, 0) {
   root_.state_ = Fiber::State::running;
   Result<Stack> stack = stacks_.take();
-  GW_ASSERT(stack.ok());  // The first stack of a thread: without it there is nothing to run.
+  GW_ASSERT(stack.ok());
   loop_stack_ = *stack;
   loop_context_ =
       context::make_fcontext(loop_stack_.top(), loop_stack_.bytes, [](context::transfer_t from) {
@@ -135,6 +135,7 @@ void Scheduler::abandon() {
 // --- Scheduler: the life of a fiber
 
 Result<Fiber*> Scheduler::make_fiber(std::uint64_t number) {
+  if (!make_room_for_timer()) return Errno{ENOMEM};
   const Result<Stack> stack = stacks_.take();
   if (!stack.ok()) return stack.error();
   std::byte* top = (*stack).top() - StackPool::kReserveBytes;

@@ -55,7 +55,7 @@ StackPool::~StackPool() {
 }
 
 Result<Stack> StackPool::take() {
-  if (free_.empty() && !map_slab()) return Errno{ENOMEM};
+  if (!provide()) return Errno{ENOMEM};
   const Stack stack = free_.back();
   free_.pop_back();
   trimmed_ = std::min(trimmed_, free_.size());
@@ -111,6 +111,12 @@ bool StackPool::close_zone(const Stack& stack) {
 
 bool StackPool::map_slab() {
   const std::size_t bytes = kStacksPerSlab * stack_bytes_;
+  try {
+    slabs_.reserve(slabs_.size() + 1);
+    free_.reserve((slabs_.size() + 1) * kStacksPerSlab);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (mapped == MAP_FAILED) return false;
@@ -126,7 +132,6 @@ bool StackPool::map_slab() {
   }
   slabs_.push_back(slab);
   // The lowest address is taken first. Fresh stacks hold no memory: they count as trimmed.
-  free_.reserve(slabs_.size() * kStacksPerSlab);
   const bool all_trimmed = trimmed_ == free_.size();
   for (std::size_t i = kStacksPerSlab; i-- > 0;)
     free_.push_back({slab + i * stack_bytes_, stack_bytes_});

@@ -30,6 +30,17 @@ TimerQueue::~TimerQueue() {
   GW_ASSERT(heap_.empty());
 }
 
+bool TimerQueue::make_room(std::size_t more) {
+  const std::size_t wanted = heap_.size() + more;
+  if (wanted <= heap_.capacity()) return true;
+  try {
+    heap_.reserve(std::max(wanted, heap_.capacity() * 2));
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return true;
+}
+
 void TimerQueue::start(Timer& timer, Instant when) {
   if (timer.pending()) stop(timer);
   if (when == kNever) return;

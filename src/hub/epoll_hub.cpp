@@ -226,6 +226,7 @@ int EpollHub::poll_events(Instant until, Instant now) {
     count = ::epoll_wait(epoll_fd_, events_.data(), kEvents,
                          until == kNever ? -1 : static_cast<int>(rounded));
   }
+  if (count < 0 && errno == EBADF) GW_ASSERT(!"the program has not closed this hub's descriptors");
   GW_ASSERT(count >= 0 || errno == EINTR);
   return std::max(count, 0);
 }

@@ -243,8 +243,18 @@ void green_finalize(PyObject* self) {
   py::report_outcome(green_of(self));
 }
 
+bool may_hold_another(const GreenObject* green) {
+  return green->exception != nullptr || !green->links.empty() ||
+         (green->value != nullptr && PyObject_IS_GC(green->value) != 0);
+}
+
+// Results that are greens themselves make chains of any length, which must not be let go of link by
+// link on one stack: those go by way of the trashcan.
 void green_dealloc(PyObject* self) {
-  py::free_green_object(green_of(self));
+  if (!may_hold_another(green_of(self))) return py::free_green_object(green_of(self));
+  PyObject_GC_UnTrack(self);
+  Py_TRASHCAN_BEGIN(self, green_dealloc) py::free_green_object(green_of(self));
+  Py_TRASHCAN_END
 }
 
 PyMethodDef methods[] = {

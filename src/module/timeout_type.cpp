@@ -37,9 +37,9 @@ bool start(TimeoutObject* self) {
   if (py::ensure_scheduler() == nullptr) return false;
   auto* owner = reinterpret_cast<PyObject*>(self);
   const bool itself = self->exception == Py_None || PyBool_Check(self->exception);
-  self->timed.arm(*py::Runtime::current()->running(), saturating_add(Clock::now(), self->length),
-                  owner, itself ? owner : self->exception);
-  return true;
+  return self->timed.arm(*py::Runtime::current()->running(),
+                         saturating_add(Clock::now(), self->length), owner,
+                         itself ? owner : self->exception);
 }
 
 PyObject* timeout_new(PyTypeObject* type, PyObject* args, PyObject*) {
@@ -147,7 +147,7 @@ int timeout_clear(PyObject* self) {
   return base_type()->tp_clear(self);
 }
 
-void timeout_dealloc(PyObject* self) {
+void free_timeout(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   TimeoutObject* timeout = timeout_of(self);
   const Ref seconds = Ref::steal(timeout->seconds);
@@ -156,6 +156,20 @@ void timeout_dealloc(PyObject* self) {
   timeout->timed.~TimedThrow();
   base_type()->tp_dealloc(self);
   Py_DECREF(type);
+}
+
+bool may_hold_another(const TimeoutObject* timeout) {
+  return timeout->base.context != nullptr || timeout->base.cause != nullptr ||
+         PyObject_IS_GC(timeout->exception) != 0;
+}
+
+// By way of the trashcan, as BaseException's own: one Timeout may be the context of the next, and
+// so on.
+void timeout_dealloc(PyObject* self) {
+  if (!may_hold_another(timeout_of(self))) return free_timeout(self);
+  PyObject_GC_UnTrack(self);
+  Py_TRASHCAN_BEGIN(self, timeout_dealloc) free_timeout(self);
+  Py_TRASHCAN_END
 }
 
 PyMethodDef methods[] = {

@@ -121,7 +121,12 @@ unsigned long start_green(
   if (!body || !packed) return 0;
   py::GreenObject* green =
       py::spawn_green(body.get(), packed.release(), nullptr, py::ContextOf::nothing);
-  if (green == nullptr) return 0;
+  if (green == nullptr) {
+    // As it is told of native threads.
+    if (PyErr_ExceptionMatches(PyExc_MemoryError) != 0)
+      PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+    return 0;
+  }
   const Ref owned = Ref::steal(reinterpret_cast<PyObject*>(green));
   green->begins_thread = true;
   name_after(green, function);

@@ -176,7 +176,8 @@ GreenObject* spawn_green(PyObject* function,
   const Result<Fiber*> fiber = give_fiber(green, Runtime::current()->scheduler());
   if (!fiber.ok()) {
     Py_DECREF(green);
-    set_os_error(fiber.error());
+    PyErr_Format(PyExc_MemoryError, "no memory for the stack of another green; there are %zu",
+                 Runtime::current()->scheduler().stacks().in_use());
     return nullptr;
   }
   Runtime::current()->unstarted += 1;

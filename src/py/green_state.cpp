@@ -22,13 +22,18 @@ ThreadSlice::Place place_of(const Fiber& fiber) {
 
 // --- TimedThrow
 
-void TimedThrow::arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception) {
+bool TimedThrow::arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception) {
   GW_ASSERT(!pending());
+  if (!green.fiber().scheduler().make_room_for_timer()) {
+    PyErr_NoMemory();
+    return false;
+  }
   owner_ = Py_NewRef(owner);
   thrown_.exception = Py_NewRef(exception);
   green_ = &green;
   green.timed_.push_back(*this);
   green.fiber().scheduler().start(timer_, when);
+  return true;
 }
 
 void TimedThrow::disarm() {

@@ -35,8 +35,8 @@ class TimedThrow : public ListNode {
   /// Armed, or fired and not yet raised.
   bool pending() const { return owner_ != nullptr; }
   /// Throws `exception` at `green`, whose thread this is, at `when`. `owner`: the object this is
-  /// part of.
-  void arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception);
+  /// part of. False: MemoryError is set.
+  bool arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception);
   /// Takes it back, also when it has fired and was not yet raised. May run destructors.
   void disarm();
 

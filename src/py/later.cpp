@@ -48,7 +48,8 @@ GreenObject* spawn_green_later(Instant when,
   GreenObject* green = prepare_green(function, arguments, keywords);
   if (green == nullptr) return nullptr;
   Runtime& runtime = *Runtime::current();
-  auto* later = new (std::nothrow) Later(runtime, green);
+  auto* later = runtime.scheduler().make_room_for_timer() ? new (std::nothrow) Later(runtime, green)
+                                                          : nullptr;
   if (later == nullptr) {
     Py_DECREF(green);
     PyErr_NoMemory();

@@ -52,11 +52,11 @@ bool on_main_thread() {
 
 // --- Making one
 
-Runtime::Runtime(HubMade made)
+Runtime::Runtime(HubMade made, StackPool&& stacks)
     : thread_(*PyThreadState_Get()),
       hub_(std::move(made.hub)),
       hub_reason_(std::move(made.reason)),
-      scheduler_(*hub_, stack_bytes),
+      scheduler_(*hub_, std::move(stacks)),
       root_(*this, scheduler_.root()),
       signals_(scheduler_),
       tid_(::gettid()) {
@@ -107,7 +107,12 @@ std::unique_ptr<Runtime> make_runtime() {
     return nullptr;
   }
   log(LogLevel::debug, "hub of this thread: %s", made.reason.c_str());
-  return std::make_unique<Runtime>(std::move(made));
+  StackPool stacks(stack_bytes);
+  if (!stacks.provide()) {
+    PyErr_SetString(PyExc_MemoryError, "no memory for the first stacks of green threads");
+    return nullptr;
+  }
+  return std::make_unique<Runtime>(std::move(made), std::move(stacks));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Later;
 
 class Runtime : public ListNode {
  public:
-  explicit Runtime(HubMade made);
+  Runtime(HubMade made, StackPool&& stacks);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 

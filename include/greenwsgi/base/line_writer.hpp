@@ -37,6 +37,7 @@ class LineWriter {
   std::size_t dropped();
 
  private:
+  void start_thread();
   void run();
   bool pass_on(const std::string& text);
   bool stopping();

@@ -115,9 +115,13 @@ struct SchedulerHooks {
 class Scheduler {
  public:
   static constexpr std::size_t kBodyBytes = 64;
+  static constexpr std::size_t kTimersSpare = 16;  // The root's, and the next that is asked for.
 
   /// Adopts the calling thread: its stack becomes the root fiber, which is running.
-  explicit Scheduler(Hub& hub, std::size_t stack_bytes = StackPool::kDefaultBytes);
+  explicit Scheduler(Hub& hub, std::size_t stack_bytes = StackPool::kDefaultBytes)
+      : Scheduler(hub, StackPool(stack_bytes)) {}
+  /// The same with stacks from `stacks`, which must be able to provide() the first.
+  Scheduler(Hub& hub, StackPool&& stacks);
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
   ~Scheduler();  // On the root fiber, with no other fiber alive.
@@ -134,7 +138,7 @@ class Scheduler {
   StackPool& stacks() { return stacks_; }
 
   /// A new fiber, ready to run body(argument); ENOMEM when there is no stack for it. It is gone
-  /// when its body returns.
+  /// when its body returns. It can start one timer at a time without further memory.
   /// `number`: from Fiber::take_number(), or 0 for the next.
   Result<Fiber*> spawn(void (*body)(void*), void* argument, std::uint64_t number = 0);
   /// The same for any callable of up to kBodyBytes, which is moved onto the fiber's own stack.
@@ -156,6 +160,8 @@ class Scheduler {
   /// Was the running fiber interrupted since the last call?
   bool take_interrupt();
 
+  /// Can one more timer be started than the fibers have one each? False: there is no memory.
+  bool make_room_for_timer() { return timers_.make_room(alive_ + kTimersSpare); }
   void start(Timer& timer, Instant when) { timers_.start(timer, when); }
   void stop(Timer& timer) { timers_.stop(timer); }
   std::size_t timers() const { return timers_.size(); }

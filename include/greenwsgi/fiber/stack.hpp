@@ -33,7 +33,7 @@ class StackPool {
 
   /// `stack_bytes` is rounded up to whole pages and kept within [kLeastBytes, kMostBytes].
   explicit StackPool(std::size_t stack_bytes = kDefaultBytes);
-  StackPool(const StackPool&) = delete;
+  StackPool(StackPool&&) = default;
   StackPool& operator=(const StackPool&) = delete;
   ~StackPool();  // Every stack must be back.
 
@@ -42,6 +42,8 @@ class StackPool {
 
   /// ENOMEM when no more can be mapped (memory, or vm.max_map_count on kernels before 6.13).
   Result<Stack> take();
+  /// Will take() have one? Maps them if need be.
+  bool provide() { return !free_.empty() || map_slab(); }
   void give_back(Stack stack);
   /// Gives the memory of stacks that were not needed since the last call back to the kernel, of at
   /// most `stacks_max` of them (2 to 5 us each). To be called now and then; how many it were.

@@ -48,6 +48,9 @@ class TimerQueue {
   /// kNever when empty.
   Instant next() const { return heap_.empty() ? kNever : heap_.front().when; }
 
+  /// Sees to it that start() needs no memory while there are up to `more` timers more than now.
+  /// False: there is none.
+  bool make_room(std::size_t more);
   /// A pending timer is moved to the new time. kNever stops it.
   void start(Timer& timer, Instant when);
   /// Harmless when it is not pending.

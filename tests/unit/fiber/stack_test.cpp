@@ -3,12 +3,15 @@
 
 #include <doctest/doctest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <set>
+#include <utility>
 #include <vector>
 
 using namespace greenwsgi;
@@ -133,4 +136,34 @@ TEST_CASE("a yellow zone has 64 KiB at most") {
   CHECK(StackPool().zone_bytes() == 64 * 1024);
   CHECK(StackPool(StackPool::kMostBytes).zone_bytes() == 64 * 1024);
   CHECK(StackPool(StackPool::kLeastBytes).zone_bytes() == 4096);
+}
+
+TEST_CASE("what was provided is there for the pool that takes the first one's place") {
+  StackPool first(64 * 1024);
+  REQUIRE(first.provide());
+
+  StackPool second(std::move(first));
+  const Stack stack = take(second);
+
+  CHECK(stack.bytes == 64 * 1024);
+  CHECK(second.in_guard(stack.base));
+  second.give_back(stack);
+}
+
+TEST_CASE("a pool whose stacks no address space is left for says so, and has what it had") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    StackPool pool(1024 * 1024);
+    bool well = pool.provide();
+    const rlimit limit{1 << 20, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_AS, &limit);
+    std::size_t taken = 0;
+    Result<Stack> stack = pool.take();
+    for (; stack.ok(); stack = pool.take()) taken += 1;
+    well = well && taken == 64 && stack.error().code == ENOMEM && !pool.provide();
+    ::_exit(well ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
 }

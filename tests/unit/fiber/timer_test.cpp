@@ -167,3 +167,14 @@ TEST_CASE("sleeps of the same length that begin within the slack end together") 
   CHECK(with_slack(now, now) == now);
   CHECK(with_slack(now, now + 100ns) == now + 100ns);
 }
+
+TEST_CASE("room can be made for as many timers as memory is there for, and not for more") {
+  TimerQueue queue;
+
+  CHECK(queue.make_room(1000));
+  CHECK(queue.make_room(1000));
+#ifndef GREENWSGI_ASAN  // Which ends the process instead.
+  CHECK_FALSE(queue.make_room(std::size_t{1} << 50));
+#endif
+  CHECK(queue.size() == 0);
+}
