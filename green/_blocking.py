@@ -42,6 +42,8 @@ def original(name: str) -> Any:
     function returns to be run later (an iterator, a coroutine) runs where it is used. The same
     object for the same name. ImportError: there is no such module.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a module is a str, not {type(name).__name__}")
     module = importlib.import_module(name)
     if name not in _originals or _originals[name].__wrapped__ is not module:
         _originals[name] = _Original(module)

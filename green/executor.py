@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from green import _arguments
 from green._core import native_start
 from green.event import Event
 from green.linked import Linked
@@ -37,8 +38,7 @@ class NativeFuture(Linked, concurrent.futures.Future[Any]):
         return super().exception(0)
 
     def _wait(self, timeout: float | None) -> None:
-        # A time in the past is no time there, and no error.
-        if not self._finished.wait(None if timeout is None else max(0.0, timeout)):
+        if not self._finished.wait(None if timeout is None else _arguments.patience(timeout)):
             raise concurrent.futures.TimeoutError
 
     def _is_ready(self) -> bool:
@@ -84,8 +84,8 @@ class NativePoolExecutor(concurrent.futures.Executor):
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
-        if max_workers is not None and max_workers < 1:
-            raise ValueError(f"an executor needs one worker at least, not {max_workers}")
+        if max_workers is not None:
+            _arguments.count(max_workers, 1, "an executor needs one worker at least")
         self._max_workers = max_workers
         self._ended = False
         self._begin()

@@ -7,10 +7,12 @@ from the greens of several threads; each green runs on the thread that spawned i
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from green import _arguments
 from green._core import Green, GreenExit, Semaphore, Timeout, can_park, getcurrent, spawn
 from green.waiting import Arrivals, Deadline, Thrown, killall, wait
 
@@ -41,6 +43,8 @@ class Group:
 
     def add(self, green: Green) -> None:
         """Take in a green that exists; nothing happens when it is in. A Pool may switch."""
+        if not isinstance(green, Green):
+            raise TypeError(f"a group takes greens, not {type(green).__name__}")
         if green in self._greens:
             return
         self._enter()
@@ -193,7 +197,7 @@ class Pool(Group):
 
     def __init__(self, size: int, greens: Iterable[Green] = ()) -> None:
         self._size = _checked(size)
-        self._places = Semaphore(size)
+        self._places = Semaphore(self._size)
         self._owed: list[None] = []  # Places that resize() took while greens had them.
         super().__init__(greens)
 
@@ -213,9 +217,12 @@ class Pool(Group):
     def resize(self, size: int) -> None:
         """Change the size. Greens above a smaller one run on until their end. Never switches."""
         more = _checked(size) - self._size
-        self._size = size
-        for _ in range(more):
+        self._size += more
+        while more > 0 and self._owed:
             self._leave()
+            more -= 1
+        if more > 0:
+            self._places.release(more)
         for _ in range(-more):
             if not self._places.acquire(blocking=False):
                 self._owed.append(None)
@@ -237,9 +244,10 @@ class Pool(Group):
 
 
 def _checked(size: int) -> int:
-    if size < 1:
-        raise ValueError(f"a pool needs room for one green at least, not {size}")
-    return size
+    checked = _arguments.count(size, 1, "a pool needs room for one green at least")
+    if checked > sys.maxsize:
+        raise ValueError(f"a pool has room for {sys.maxsize} greens at most")
+    return checked
 
 
 class _Results:
@@ -261,8 +269,8 @@ class _Results:
         self._function = function
         self._items: Iterator[Iterable[Any]] | None = items
         self._error: Exception | None = None  # Of the iterables.
-        if maxsize is not None and maxsize < 1:
-            raise ValueError(f"imap: maxsize must be one or more, not {maxsize}")
+        if maxsize is not None:
+            _arguments.count(maxsize, 1, "imap: maxsize must be one or more")
         self._most = group._lookahead() if maxsize is None else maxsize
         self._guarded(self._fill)
 

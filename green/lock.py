@@ -5,11 +5,13 @@ Lock and RLock are the extension module's: a release hands over to whoever has w
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, TypeVar
 
+from green import _arguments
 from green._core import Lock, RLock, Semaphore
 
 __all__ = ["Condition", "Lock", "RLock"]
@@ -54,12 +56,13 @@ class Condition:
         have the lock.
         """
         self._check_owned("wait")
+        patience = None if timeout is None else _arguments.patience(timeout)
         turn = Semaphore(0)
         self._turns[turn] = None
         saved = self._let_go()
         thrown: BaseException | None = None
         try:
-            turn.acquire(timeout=None if timeout is None else max(timeout, 0))
+            turn.acquire(timeout=patience)
         except BaseException as error:
             thrown = error
         thrown = self._take_back(saved) or thrown
@@ -77,7 +80,7 @@ class Condition:
 
         Switches unless it is true already. RuntimeError as wait().
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + _arguments.patience(timeout)
         while not (result := predicate()):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -88,14 +91,14 @@ class Condition:
     def notify(self, n: int = 1) -> None:
         """Wake the `n` that have waited longest. Never switches. RuntimeError as wait()."""
         self._check_owned("notify")
-        self._wake(n)
+        self._wake(operator.index(n))
 
     def notify_all(self) -> None:
         """Wake all that wait. Never switches. RuntimeError as wait()."""
         self.notify(len(self._turns))
 
     def _wake(self, n: int) -> None:
-        for turn in list(islice(self._turns, max(n, 0))):
+        for turn in list(islice(self._turns, min(max(n, 0), len(self._turns)))):
             del self._turns[turn]
             turn.release()
 

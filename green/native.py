@@ -57,6 +57,9 @@ class Proxy:
         autowrap_names: Iterable[str] = (),
     ) -> None:
         types = (autowrap,) if isinstance(autowrap, type) else tuple(autowrap)
+        for each in types:
+            if not isinstance(each, type):
+                raise TypeError(f"autowrap takes types, not {type(each).__name__}")
         object.__setattr__(self, "_obj", obj)
         object.__setattr__(self, "_autowrap", types)
         object.__setattr__(self, "_autowrap_names", frozenset(autowrap_names))

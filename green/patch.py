@@ -158,6 +158,8 @@ def import_patched(name: str) -> Any:
     With eventlet the module alone is a patched copy of its own; here the process is patched, and
     the module is everybody's. ImportError as of import.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a module is a str, not {type(name).__name__}")
     monkey_patch()
     return importlib.import_module(name)
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from green import _arguments
 from green._core import Green, GreenExit, Semaphore, Timeout, can_park, getcurrent
 from green.linked import Waitable
 
@@ -23,12 +24,10 @@ _RAISE = object()
 
 
 class Deadline:
-    """The moment `timeout` seconds from now. ValueError: it is negative or no number."""
+    """The moment `timeout` seconds from now. ValueError: it is negative or NaN."""
 
     def __init__(self, timeout: float | None) -> None:
-        if timeout is not None and not timeout >= 0:
-            raise ValueError("a time in seconds must not be negative")
-        self._end = math.inf if timeout is None else time.monotonic() + timeout
+        self._end = math.inf if timeout is None else time.monotonic() + _arguments.seconds(timeout)
 
     def left(self) -> float | None:
         """Seconds until then, 0 when it has passed; None: there is none."""
@@ -66,14 +65,16 @@ def iwait(
     `objects`: greens (ready at their end), events, results, queues and semaphores (ready when
     something could be taken; nothing is), and whatever else has the protocol of green.linked; each
     is given once. The iteration ends after all, after `count`, or when `timeout` seconds have
-    passed since this call. Each step switches, unless one is ready. ValueError: a negative timeout;
-    TypeError: an object without the protocol.
+    passed since this call. Each step switches, unless one is ready. ValueError: a negative timeout
+    or count; TypeError: an object without the protocol.
     """
     waited_for = dict.fromkeys(objects)
     for each in waited_for:
         if not (hasattr(each, "rawlink") and hasattr(each, "unlink")):
             raise TypeError(f"cannot wait for {each!r}: it has no rawlink() and unlink()")
-    most = len(waited_for) if count is None else min(count, len(waited_for))
+    most = len(waited_for)
+    if count is not None:
+        most = min(most, _arguments.count(count, 0, "wait for a count of none at least"))
     return _arrivals_of(waited_for, Deadline(timeout), most)
 
 
@@ -134,6 +135,9 @@ def killall(
     """
     deadline = Deadline(timeout)
     others = dict.fromkeys(greens)
+    for each in others:
+        if not isinstance(each, Green):
+            raise TypeError(f"cannot kill {each!r}: it is no green")
     caller = getcurrent() if can_park() else None
     among_them = caller in others
     if caller is not None:

@@ -22,7 +22,7 @@ bool parse_seconds(PyObject* seconds, Duration* length) {
       PyLong_CheckExact(seconds) ? PyLong_AsDouble(seconds) : PyFloat_AsDouble(seconds);
   if (value == -1.0 && PyErr_Occurred()) return false;
   if (std::isnan(value) || value < 0) {
-    PyErr_SetString(PyExc_ValueError, "a time in seconds must not be negative");
+    PyErr_SetString(PyExc_ValueError, "a time in seconds must not be negative or NaN");
     return false;
   }
   constexpr double kMost = 9.2e9;  // Seconds in 63 bits of nanoseconds.

@@ -176,7 +176,8 @@ int queue_init(PyObject* self, PyObject* args, PyObject* keywords) {
 
 int channel_init(PyObject*, PyObject* args, PyObject* keywords) {
   static const char* names[] = {nullptr};
-  return PyArg_ParseTupleAndKeywords(args, keywords, "", const_cast<char**>(names)) ? 0 : -1;
+  return PyArg_ParseTupleAndKeywords(args, keywords, ":Channel", const_cast<char**>(names)) ? 0
+                                                                                            : -1;
 }
 
 int queue_traverse(PyObject* self, visitproc visit, void* arg) {
