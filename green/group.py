@@ -7,7 +7,9 @@ from the greens of several threads; each green runs on the thread that spawned i
 
 from __future__ import annotations
 
+import os
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -24,6 +26,7 @@ class Group:
 
     def __init__(self, greens: Iterable[Green] = ()) -> None:
         self._greens: dict[Green, None] = {}  # In the order of their coming.
+        _groups.add(self)
         for each in greens:
             self.add(each)
 
@@ -187,6 +190,20 @@ class Group:
 
     def _lookahead(self) -> int | None:
         return None
+
+
+_groups: weakref.WeakSet[Group] = weakref.WeakSet()
+
+
+def _let_go_of_the_parents() -> None:
+    """In the child of a fork: the parent's greens are done, and links are not told of it there."""
+    for group in list(_groups):
+        for each in group:
+            if each.dead:
+                group._let_go(each)
+
+
+os.register_at_fork(after_in_child=_let_go_of_the_parents)
 
 
 class Pool(Group):

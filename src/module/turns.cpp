@@ -30,6 +30,13 @@ PyLockStatus sleep_on(PyThread_type_lock lock, Instant deadline) {
   return status;
 }
 
+// At the interpreter's end, when greens have ended and no other thread runs Python.
+bool is_alone() {
+  py::Runtime* runtime = py::Runtime::current();
+  if (runtime == nullptr || !runtime->closed()) return false;
+  return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Main())) == nullptr;
+}
+
 // `turn` is at its end.
 Waited outcome(Turn& turn, bool failed) {
   if (turn.linked()) turn.unlink();
@@ -43,14 +50,14 @@ Turn* Turns::first(Errand errand) {
   if (front().errand == errand) return &front();
   Turn* found = nullptr;
   turns_.for_each([&](Turn& turn) {
-    if (found == nullptr && turn.errand == errand) found = &turn;
+    if (found == nullptr && turn.errand == errand && !turn.left_behind()) found = &turn;
   });
   return found;
 }
 
 Py_ssize_t Turns::count() {
   Py_ssize_t count = 0;
-  if (!empty()) turns_.for_each([&count](Turn&) { count += 1; });
+  if (!empty()) turns_.for_each([&count](Turn& turn) { count += turn.left_behind() ? 0 : 1; });
   return count;
 }
 
@@ -76,6 +83,7 @@ void Turns::forget_before_fork() {
 
 Waited Turns::wait_as_green(Errand errand, Instant deadline, const char* what, Ref item) {
   Turn turn(errand, std::move(item));
+  turn.home = py::Runtime::current();
   turns_.push_back(turn);
   bool failed = false;
   while (turn.linked() && !failed) {
@@ -89,6 +97,11 @@ Waited Turns::wait_as_green(Errand errand, Instant deadline, const char* what, R
 }
 
 Waited Turns::wait_as_thread(Errand errand, Instant deadline, Ref item) {
+  if (deadline == kNever && is_alone()) {
+    PyErr_SetString(PyExc_RuntimeError,
+                    "green threads have ended: nobody is left who could end this wait");
+    return {false, true, std::move(item), 0};
+  }
   // On the heap and freed by hand: at the interpreter's end this thread may be unwound without the
   // GIL, and then nothing here may run or vanish.
   auto* turn = new (std::nothrow) Turn(errand, std::move(item));

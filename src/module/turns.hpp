@@ -15,6 +15,7 @@
 #include "greenwsgi/base/list.hpp"
 #include "src/py/ref.hpp"
 #include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::module {
 
@@ -29,7 +30,11 @@ enum class Errand : unsigned char {
 struct Turn : ListNode {
   Turn(Errand its_errand, py::Ref its_item) : item(std::move(its_item)), errand(its_errand) {}
 
+  /// Is it a green's that will never run again, because its thread has ended?
+  bool left_behind() const { return home != nullptr && home->closed(); }
+
   PyThread_type_lock native = nullptr;  // What a native thread sleeps on; a green has none.
+  py::Runtime* home = nullptr;          // Of a green.
   py::Ref item;                         // A giver's until taken; another's when it was given one.
   std::uint64_t number = 0;             // The item's, as the queue counts.
   Errand errand;
@@ -53,6 +58,7 @@ class Turns {
 
   bool empty() {
     if (forks_ != py::forks.count) forget_before_fork();
+    while (!turns_.empty() && turns_.front().left_behind()) turns_.front().unlink();
     return turns_.empty();
   }
   /// Only when !empty().

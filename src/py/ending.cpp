@@ -10,6 +10,7 @@
 
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
+#include "src/py/left_behind.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
@@ -64,23 +65,31 @@ void Runtime::just_forked() noexcept {
 void Runtime::after_fork_in_child() {
   forks = {forks.count + 1, own_ident()};
   clear_parking_lot();
-  new (&all_mutex()) std::mutex;             // Another thread may have held it.
-  while (!all().empty()) all().pop_front();  // Other threads stayed in the parent.
+  new (&all_mutex()) std::mutex;  // Another thread may have held it.
+  Runtime* old = current_;
+  GreenState* survivor = old != nullptr ? old->running() : nullptr;
+  LeftBehind parents;
+  while (!all().empty()) parents.add(all().pop_front(), survivor);
   forget_watchdog();
   if (trace != nullptr) std::exchange(trace, nullptr)->abandon();
-  Runtime* old = current_;
-  if (old == nullptr) return;
-  GreenState* survivor = old->running();
+  if (old != nullptr) old->leave_to_parent(survivor);
+  parents.end("this green stayed in the parent of a fork", false);
+}
+
+// Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
+void Runtime::leave_to_parent(GreenState* survivor) {
   scopes_before = survivor != nullptr ? survivor->scopes() : 0;
   if (survivor != nullptr && survivor->has_ident()) forked_ident = survivor->fiber().number();
-  // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
-  old->signals_.close();
-  old->scheduler_.abandon();
-  old->mark_closed();
+  signals_.close();
+  scheduler_.abandon();
+  mark_closed();
   current_ = nullptr;
-  forget_laters(*old);
-  // What goes by get_ident() (the owners of its locks, `threading`) goes on with the green's.
-  if (forked_ident != 0 && ensure_scheduler() == nullptr) PyErr_Clear();
+  // What goes by get_ident() (the owners of its locks, `threading`) goes on with the green's, and
+  // so do its Green, its Timeouts and what was thrown at it.
+  const bool goes_on = survivor != nullptr && survivor->has_heritage();
+  if (!goes_on && forked_ident == 0) return;
+  if (ensure_scheduler() == nullptr) return PyErr_Clear();
+  if (goes_on) current_->root_.succeed(*survivor);
 }
 
 namespace {

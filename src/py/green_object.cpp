@@ -34,18 +34,6 @@ void mark_done(GreenObject* green) {
   }
 }
 
-// A green that has not started ends here and now. Its fiber, when it has one, finds nothing to do
-// but to spawn what was linked to its end, which belongs to its own thread.
-void end_unstarted(GreenObject* green, PyObject* exception) {
-  set_outcome(green, exception);
-  mark_done(green);
-  const Ref function = Ref::steal(std::exchange(green->function, nullptr));
-  const Ref arguments = Ref::steal(std::exchange(green->arguments, nullptr));
-  const Ref keywords = Ref::steal(std::exchange(green->keywords, nullptr));
-  green->links.tell_plain(reinterpret_cast<PyObject*>(green));
-  if (green->later != nullptr) cancel_later(green);
-}
-
 // Number and name, not the green itself, which need not live as long.
 void note_spawner(GreenObject* green, GreenState& spawner) {
   green->spawner_number = spawner.fiber().number();
@@ -191,11 +179,24 @@ GreenObject* unstarted_green(const Fiber& fiber) {
   return green != nullptr && green->status == GreenObject::Status::ready ? green : nullptr;
 }
 
+// A green that has not started ends here and now. Its fiber, when it has one, finds nothing to do
+// but to spawn what was linked to its end, which belongs to its own thread.
+void end_unstarted(GreenObject* green, PyObject* exception) {
+  set_outcome(green, exception);
+  mark_done(green);
+  const Ref function = Ref::steal(std::exchange(green->function, nullptr));
+  const Ref arguments = Ref::steal(std::exchange(green->arguments, nullptr));
+  const Ref keywords = Ref::steal(std::exchange(green->keywords, nullptr));
+  green->links.tell_plain(reinterpret_cast<PyObject*>(green));
+  if (green->later != nullptr) cancel_later(green);
+}
+
 bool throw_at_green(GreenObject* green, PyObject* exception) {
   switch (green->status) {
     case GreenObject::Status::done:
       return true;
     case GreenObject::Status::started:
+      if (green->state == nullptr) return true;  // It is being left behind: too late.
       if (green->state->runtime().running() == green->state &&
           Runtime::current() == &green->state->runtime()) {
         if (PyExceptionClass_Check(exception))

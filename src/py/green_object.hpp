@@ -20,7 +20,7 @@ struct GreenObject {
     done,
   };
 
-  PyObject_HEAD GreenState* state;  // While started.
+  PyObject_HEAD GreenState* state;  // While started, but for a moment when it is left behind.
   std::uint64_t number;             // The fiber's.
   PyObject* function;               // Until it starts.
   PyObject* arguments;              // A tuple, until it starts.
@@ -76,6 +76,9 @@ Result<Fiber*> give_fiber(GreenObject* green, Scheduler& scheduler);
 /// Throws at a green of any thread; one that is done is left alone, one that has not started never
 /// will. False: Python error set, which is the exception itself when the green is the caller.
 bool throw_at_green(GreenObject* green, PyObject* exception);
+
+/// Ends a green that has not started, by `exception`, whose reference it takes over. Runs any code.
+void end_unstarted(GreenObject* green, PyObject* exception);
 
 /// The green of a fiber that waits for its very first turn; nullptr for any other fiber.
 GreenObject* unstarted_green(const Fiber& fiber);

@@ -31,9 +31,21 @@ bool TimedThrow::arm(GreenState& green, Instant when, PyObject* owner, PyObject*
   owner_ = Py_NewRef(owner);
   thrown_.exception = Py_NewRef(exception);
   green_ = &green;
+  when_ = when;
   green.timed_.push_back(*this);
   green.fiber().scheduler().start(timer_, when);
   return true;
+}
+
+void TimedThrow::move_to(GreenState& green) {
+  GW_ASSERT(pending());
+  unlink();
+  green.timed_.push_back(*this);
+  if (timer_.pending()) {
+    green_->fiber().scheduler().stop(timer_);
+    green.fiber().scheduler().start(timer_, when_);
+  }
+  green_ = &green;
 }
 
 void TimedThrow::disarm() {
@@ -104,6 +116,18 @@ void GreenState::adopt(GreenObject* object) {
   object->status = GreenObject::Status::started;
   object->state = this;
   object_ = object;
+}
+
+Ref GreenState::take_object() {
+  if (object_ != nullptr) object_->state = nullptr;
+  return Ref::steal(reinterpret_cast<PyObject*>(std::exchange(object_, nullptr)));
+}
+
+void GreenState::succeed(GreenState& forked) {
+  Ref object = forked.take_object();
+  if (object) adopt(reinterpret_cast<GreenObject*>(object.release()));
+  while (!forked.timed_.empty()) forked.timed_.front().move_to(*this);
+  while (!forked.thrown_.empty()) queue(forked.thrown_.pop_front());
 }
 
 void GreenState::open_scopes(unsigned count) {

@@ -39,6 +39,8 @@ class TimedThrow : public ListNode {
   bool arm(GreenState& green, Instant when, PyObject* owner, PyObject* exception);
   /// Takes it back, also when it has fired and was not yet raised. May run destructors.
   void disarm();
+  /// From now on it is that green's, whose thread this is, at the same time.
+  void move_to(GreenState& green);
 
  private:
   friend class GreenState;
@@ -49,6 +51,7 @@ class TimedThrow : public ListNode {
   };
 
   TimerPart timer_;
+  Instant when_{};
   Thrown thrown_;
   GreenState* green_ = nullptr;
   PyObject* owner_ = nullptr;
@@ -87,6 +90,13 @@ class GreenState : public ListNode {
   GreenObject* object_or_null() { return object_; }
   /// Gives the state its object, whose reference it takes over.
   void adopt(GreenObject* object);
+  /// Takes its object away, which then finds this green no more. Empty: it had none.
+  Ref take_object();
+  /// In the child of a fork, for its new root: takes over from the green that forked what others
+  /// know it by, and what is on its way to it.
+  void succeed(GreenState& forked);
+  /// Is there anything of that?
+  bool has_heritage() const { return object_ != nullptr || !timed_.empty() || !thrown_.empty(); }
   /// On its own stack, at its end: the object is told, and everything is let go of. Runs
   /// destructors, which may park.
   void finish();

@@ -83,13 +83,4 @@ void kill_laters(Runtime& runtime) {
   }
 }
 
-void forget_laters(Runtime& runtime) {
-  while (!runtime.laters().empty()) {
-    Later& later = runtime.laters().front();
-    take_away(later);
-    const Ref green = Ref::steal(reinterpret_cast<PyObject*>(later.green));
-    delete &later;
-  }
-}
-
 }  // namespace greenwsgi::py

@@ -34,7 +34,4 @@ void cancel_later(GreenObject* green);
 /// Kills all that this runtime has.
 void kill_laters(Runtime& runtime);
 
-/// In the child of a fork: forgets them.
-void forget_laters(Runtime& runtime);
-
 }  // namespace greenwsgi::py

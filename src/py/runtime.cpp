@@ -16,6 +16,7 @@
 #include "src/py/faults.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
+#include "src/py/left_behind.hpp"
 #include "src/py/overflow.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime_state.hpp"
@@ -106,12 +107,12 @@ std::unique_ptr<Runtime> make_runtime() {
     PyErr_SetString(PyExc_RuntimeError, made.reason.c_str());
     return nullptr;
   }
-  log(LogLevel::debug, "hub of this thread: %s", made.reason.c_str());
   StackPool stacks(stack_bytes);
   if (!stacks.provide()) {
     PyErr_SetString(PyExc_MemoryError, "no memory for the first stacks of green threads");
     return nullptr;
   }
+  log(LogLevel::debug, "hub of this thread: %s", made.reason.c_str());
   return std::make_unique<Runtime>(std::move(made), std::move(stacks));
 }
 
@@ -132,6 +133,13 @@ void Runtime::thread_end(PyObject* capsule) {
     const std::lock_guard lock(all_mutex());
     self->unlink();
   }
+  LeftBehind left;
+  left.add(*self, &self->root_);
+  // What they wait for is to wake somebody else.
+  self->greens_.for_each([self](GreenState& green) {
+    if (green.fiber().state() == Fiber::State::parked) self->scheduler_.interrupt(green.fiber());
+  });
+  left.end("the native thread of this green has ended", true);
   current_ = nullptr;
   if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||
       self->scheduler_.timers() > 0) {

@@ -107,6 +107,7 @@ class Runtime : public ListNode {
  private:
   friend class GreenState;
   void mark_closed();
+  void leave_to_parent(GreenState* survivor);
   friend class Trace;
   static void before_wait() noexcept;
   static void after_wait() noexcept;
