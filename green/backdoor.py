@@ -37,6 +37,7 @@ def serve(
     besides. What is printed there, or in greens that are spawned there, goes to the connection.
     Switches; works patched and unpatched. OSError: it cannot listen there.
     """
+    names = dict(namespace or {})
     listener = _listen(address)
     debug.observers.add(_core.getcurrent())
     try:
@@ -45,11 +46,11 @@ def serve(
             with suppress(BlockingIOError, ConnectionAbortedError):
                 connection, _ = listener.accept()
                 connection.setblocking(False)
-                _core.spawn(_serve_one, connection, dict(namespace or {}))
+                _core.spawn(_serve_one, connection, dict(names))
     finally:
         debug.observers.discard(_core.getcurrent())
         listener.close()
-        if isinstance(address, (str, os.PathLike)):
+        if not isinstance(address, tuple):
             with suppress(FileNotFoundError):
                 os.unlink(address)
 
@@ -65,8 +66,10 @@ def _listen(address: str | os.PathLike[str] | tuple[str, int]) -> socket.socket:
             listener.bind(path)
             os.chmod(path, 0o600)  # Nobody can connect yet: it does not listen.
             listener.listen()
-        except OSError:
+        except OSError as error:
             listener.close()
+            if error.errno is not None:  # Else it has a text of its own.
+                error.filename = path
             raise
     listener.setblocking(False)
     return listener

@@ -13,6 +13,7 @@ import traceback
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal, TextIO
@@ -136,8 +137,9 @@ def on_signal(signum: int = signal.SIGUSR2) -> Any:
 def _print_at_once(signum: int, frame: FrameType | None) -> None:
     # Not through sys.stderr, in whose buffer the interrupted code may be standing.
     left = format_greens().encode(errors="backslashreplace")
-    while left:
-        left = left[os.write(2, left) :]
+    with suppress(OSError):  # Closed, or nobody reads it: no reason to disturb the program.
+        while left:
+            left = left[os.write(2, left) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def watch_hub(seconds: float | None = 1.0, report: Callable[[Block], object] | N
     says so in time, and `report` is called when that code is back. A forked child is not watched.
     ValueError: less than 0.01 seconds.
     """
+    if report is not None and not callable(report):
+        raise TypeError(f"a report must be callable, not {type(report).__name__}")
     tell = _log_block if report is None else report
 
     def blocked(

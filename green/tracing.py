@@ -22,13 +22,13 @@ class trace:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        self._path = os.fsdecode(path)
         self._running = False
 
     def start(self) -> Self:
         """Begin the file."""
         path = self._path.replace("%p", str(os.getpid()))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC  # The trace cuts it off, when it begins.
         _core.start_trace(os.open(path, flags, 0o666), " ".join(sys.argv[:1]) or "python")
         self._running = True
         if "%p" in self._path:
@@ -66,4 +66,8 @@ def start_from_environment() -> None:
     """Trace until the process ends, when GREEN_TRACE names a file."""
     path = os.environ.get("GREEN_TRACE")
     if path:
-        trace(path).start()
+        try:
+            trace(path).start()
+        except OSError as error:
+            error.add_note(f"GREEN_TRACE={path} asks for a trace there")
+            raise

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "src/py/green_object.hpp"
 
@@ -140,6 +141,12 @@ bool start_trace(int fd, std::string_view title) {
   if (trace != nullptr) {
     ::close(fd);
     PyErr_SetString(PyExc_RuntimeError, "a trace is being written already: stop it first");
+    return false;
+  }
+  // Only now, for it may be the file of the trace that runs. A pipe cannot be cut off.
+  if (::ftruncate(fd, 0) != 0 && errno != EINVAL) {
+    PyErr_SetFromErrno(PyExc_OSError);
+    ::close(fd);
     return false;
   }
   trace = new Trace(fd, title);

@@ -43,7 +43,8 @@ class Trace {
 /// The trace of the process; nullptr while there is none.
 extern Trace* trace;
 
-/// RuntimeError, and false, when there is one already; takes over `fd` in any case.
+/// RuntimeError, and false, when there is one already, else what is in the file is replaced; takes
+/// over `fd` in any case.
 bool start_trace(int fd, std::string_view title);
 /// Harmless when there is none. Completes the file.
 void stop_trace();
