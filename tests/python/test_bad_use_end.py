@@ -1,0 +1,215 @@
+"""What a program may still do when it ends: in exit handlers before and after greens have ended, in
+finalizers of the very end, and with threads that go on. Each in a process of its own."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SECONDS = 60.0
+
+
+def run(program: str, *arguments: str) -> tuple[int, str, str]:
+    """The status, output and errors of a program, which is patched or not."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+LATE = """
+import atexit, sys
+
+def late():
+    # Registered before green's own handler, so it runs after that.
+    for name, call in calls.items():
+        try:
+            print(name, call())
+        except BaseException as error:
+            print(name, type(error).__name__, error)
+
+atexit.register(late)
+import green, threading, time
+from green import debug
+if "patched" in sys.argv:
+    green.monkey_patch()
+
+def stay():
+    while True:
+        try: green.sleep(100)
+        except BaseException: pass
+
+def hold():
+    with lock:
+        stay()
+
+lock, semaphore, event = green.Lock(), green.Semaphore(0), green.Event()
+queue, pool = green.Queue(), green.Pool(1)
+ended, holder = green.spawn(int), green.spawn(hold)
+pool.spawn(stay)
+green.sleep(0)
+"""
+
+
+@pytest.mark.parametrize("patched", ["", "patched"])
+def test_after_greens_have_ended_what_needs_them_is_refused_and_the_rest_works(
+    patched: str,
+) -> None:
+    refused = {
+        "spawn": "green.spawn(print)",
+        "spawn_later": "green.spawn_later(1, print)",
+        "join": "holder.join(1)",
+        "get": "holder.get()",
+        "kill": "holder.kill(block=True)",
+        "Timeout": "green.Timeout(1)",
+        "getcurrent": "green.getcurrent()",
+        "statistics": "debug.statistics()",
+        "lock": "lock.acquire()",
+        "semaphore": "semaphore.acquire()",
+        "event": "event.wait()",
+        "queue": "queue.get()",
+        "pool": "pool.spawn(print)",
+        "apply": "pool.apply(print)",
+    }
+    works = {
+        "sleep": "green.sleep(0.001)",
+        "time.sleep": "time.sleep(0.001)",
+        "join ended": "ended.join()",
+        "get ended": "ended.get()",
+        "lock timed": "lock.acquire(timeout=0.001)",
+        "event timed": "event.wait(0.001)",
+        "put": "queue.put(1)",
+        "wait": "green.wait([event], timeout=0.001)",
+        "native": "green.native.call(int)",
+        "watch": "debug.watch_hub(1)",
+        "patch": "green.monkey_patch()",
+        "greens": "len(debug.greens())",
+    }
+    table = ", ".join(f"{name!r}: lambda: {call}" for name, call in (refused | works).items())
+    status, output, errors = run(f"{LATE}\ncalls = {{{table}}}", patched)
+
+    assert (status, errors) == (0, "")
+    lines = output.splitlines()
+    for name, line in zip(refused, lines, strict=False):
+        assert line.startswith(f"{name} RuntimeError green threads have ended"), line
+    results = [
+        "None",
+        "None",
+        "None",
+        "0",
+        "False",
+        "False",
+        "None",
+        "[]",
+        "0",
+        "None",
+        "None",
+        "3",
+    ]
+    expected = [f"{name} {result}" for name, result in zip(works, results, strict=True)]
+    assert lines[len(refused) :] == expected
+
+
+def test_in_an_exit_handler_before_greens_end_they_still_run() -> None:
+    program = """
+    import atexit, green
+    atexit.register(lambda: print(green.spawn(lambda: 5).get()))
+    """
+    assert run(program) == (0, "5\n", "")
+
+
+def test_a_green_that_spawns_while_it_is_ended_is_refused_and_told() -> None:
+    program = """
+    import green
+    def work():
+        try: green.sleep(100)
+        finally: green.spawn(print)
+    green.spawn(work)
+    green.sleep(0)
+    """
+    status, output, errors = run(program)
+
+    assert (status, output) == (0, "")
+    assert "RuntimeError: cannot spawn a green: the interpreter is shutting down" in errors
+
+
+@pytest.mark.parametrize("patched", ["False", "True"])
+def test_finalizers_of_the_very_end_use_primitives_and_are_refused_greens(patched: str) -> None:
+    program = f"""
+    import builtins, sys, threading, time, green
+    if {patched}: green.monkey_patch()
+
+    class AtTheEnd:
+        def __init__(self, call): self.call = call
+        def __del__(self):
+            try: print(self.call())
+            except RuntimeError as error: print(error)
+
+    def use_queue():
+        queue = green.Queue()
+        queue.put(1)
+        return queue.get()
+
+    def use_lock():
+        lock = threading.Lock()
+        return lock.acquire() and lock.acquire(timeout=0.001)
+
+    calls = [use_queue, use_lock, lambda: green.Event().wait(0.001), lambda: green.spawn(int),
+             lambda: green.sleep(0.001), lambda: time.sleep(0.001),
+             lambda: green.native.call(abs, -1)]
+    builtins.kept = [AtTheEnd(call) for call in calls]
+    green.sleep(0)
+    """
+    status, output, errors = run(program)
+
+    said = "green threads have ended: the interpreter shuts down"
+    assert (status, errors) == (0, "")
+    assert sorted(output.splitlines()) == sorted(["1", "False", "False", "None", "None", "1", said])
+
+
+@pytest.mark.parametrize("patched", ["False", "True"])
+def test_native_daemons_that_use_greens_and_primitives_do_not_hinder_the_end(patched: str) -> None:
+    program = f"""
+    import threading, green
+    if {patched}: green.monkey_patch()
+    lock, semaphore, queue, event = green.Lock(), green.Semaphore(0), green.Queue(), green.Event()
+    lock.acquire()
+
+    def spin():
+        while True:
+            green.spawn(int).join()
+            green.sleep(0.0001)
+
+    def wait_for_many():
+        green.joinall([green.spawn(green.sleep, 100) for _ in range(100)])
+
+    work = [lock.acquire, semaphore.acquire, queue.get, event.wait, spin, spin, wait_for_many]
+    with green.blocking():
+        for each in work:
+            threading.Thread(target=each, daemon=True).start()
+    green.sleep(0.02)
+    """
+    assert run(program) == (0, "", "")
+
+
+def test_a_native_call_that_goes_on_does_not_hinder_the_end() -> None:
+    program = """
+    import ctypes, green
+    green.spawn(green.native.call, ctypes.CDLL(None).sleep, 100)
+    green.sleep(0.01)
+    """
+    assert run(program) == (0, "", "")
+
+
+def test_the_status_of_a_green_that_exits_is_the_programs() -> None:
+    program = """
+    import sys, green
+    green.spawn(sys.exit, 3)
+    green.sleep(10)
+    """
+    assert run(program)[0] == 3
