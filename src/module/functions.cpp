@@ -176,7 +176,18 @@ PyObject* debug_counts(PyObject*, PyObject*) {
       "operations", Py_ssize_t(scheduler.hub().in_flight()));
 }
 
+// Has multiprocessing end its pools and managers while their threads, which are greens, still run.
+// It does so by itself where it was imported after this module, and never twice.
+void end_multiprocessing() {
+  const Ref name = Ref::steal(PyUnicode_FromString("multiprocessing.util"));
+  const Ref module = name ? Ref::steal(PyImport_GetModule(name.get())) : Ref();
+  const Ref done =
+      module ? Ref::steal(PyObject_CallMethod(module.get(), "_exit_function", nullptr)) : Ref();
+  if (PyErr_Occurred()) PyErr_WriteUnraisable(module.get());
+}
+
 PyObject* at_exit(PyObject*, PyObject*) {
+  if (py::can_switch()) end_multiprocessing();
   py::close_runtime();
   py::stop_watchdog();
   py::stop_trace();

@@ -28,7 +28,8 @@ struct Inside : ListNode {
   PyObject* buffered;
   const Fiber* fiber;
 };
-List<Inside> insides;  // Guarded by the GIL.
+// Never destroyed: a green may still be in it at the process's end. Guarded by the GIL.
+List<Inside>& insides = *new List<Inside>;
 
 bool is_inside(PyObject* buffered, const Fiber* fiber) {
   bool found = false;

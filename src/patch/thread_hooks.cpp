@@ -29,7 +29,9 @@ struct Running : ListNode {
   bool awaited = false;      // The program's end waits for it.
 };
 
-List<Running> running;  // Guarded by the GIL, as what follows.
+// Never destroyed: a thread may still be in it at the process's end. Guarded by the GIL, as what
+// follows.
+List<Running>& running = *new List<Running>;
 Py_ssize_t running_count = 0;
 
 // The child of a fork has one thread.
