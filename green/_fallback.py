@@ -22,12 +22,18 @@ _LOCK_TYPES = (_thread.LockType, _core.Lock)
 taken_before: dict[str, list[str]] = {}
 
 
+# What is missing without a group that nothing can be waited for in.
+_MISSED = {
+    "close": "close() does not wake those who wait for a descriptor",
+    "mask": "the greens of a thread have one signal mask",
+    "trace": "settrace_all_threads() misses greens that wait",
+}
+
+
 def fall_back(group: str, why: str) -> str:
     """Replaces what `group` would have hooked by name; says what was done, and why."""
-    if group == "close":
-        return f"not patched, close() does not wake those who wait for a descriptor ({why})"
-    if group == "mask":
-        return f"not patched, the greens of a thread have one signal mask ({why})"
+    if group in _MISSED:
+        return f"not patched, {_MISSED[group]} ({why})"
     replace = _FALLBACKS.get(group)
     if replace is None:
         return f"not patched, blocks the thread ({why})"

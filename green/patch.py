@@ -27,7 +27,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "socket": ("socket", "close"),
     "ssl": ("tls", "close"),
     "dns": ("names",),
-    "thread": ("lock", "rlock", "thread", "semlock", "ident"),
+    "thread": ("lock", "rlock", "thread", "semlock", "ident", "trace"),
     "queue": ("queue",),
     "signal": ("signal", "sigwait", "mask"),
     "time": ("sleep",),

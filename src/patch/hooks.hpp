@@ -57,6 +57,7 @@ extern const Group open_group;        // open_hooks.cpp
 extern const Group signal_group;      // signal_hooks.cpp
 extern const Group sigwait_group;     // signal_waits.cpp
 extern const Group mask_group;        // mask_hooks.cpp
+extern const Group trace_group;       // trace_hooks.cpp
 extern const Group ident_group;       // ident_hooks.cpp
 extern const Group device_group;      // device_hooks.cpp
 extern const Group semlock_group;     // semlock_hooks.cpp

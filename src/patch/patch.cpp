@@ -17,12 +17,11 @@ namespace {
 
 using py::Ref;
 
-const Group* const groups[] = {&sleep_group,   &lock_group,      &rlock_group,  &thread_group,
-                               &queue_group,   &close_group,     &socket_group, &names_group,
-                               &select_group,  &poll_group,      &tls_group,    &process_group,
-                               &file_group,    &buffered_group,  &open_group,   &signal_group,
-                               &sigwait_group, &mask_group,      &ident_group,  &device_group,
-                               &semlock_group, &descriptor_group};
+const Group* const groups[] = {
+    &sleep_group,  &lock_group,     &rlock_group,  &thread_group,  &queue_group,     &close_group,
+    &socket_group, &names_group,    &select_group, &poll_group,    &tls_group,       &process_group,
+    &file_group,   &buffered_group, &open_group,   &signal_group,  &sigwait_group,   &mask_group,
+    &trace_group,  &ident_group,    &device_group, &semlock_group, &descriptor_group};
 
 /// {group: "in place", or how it fell back and why}, of those that were asked for.
 PyObject* report = nullptr;

@@ -137,6 +137,11 @@ class GreenState : public ListNode {
   void load() { slice_.load(thread_); }
   /// After a load() for others to look at, who may have set a trace function.
   void unload() { slice_.save_tracers(thread_); }
+  /// While it does not run: ThreadSlice::change_tracers().
+  template <class Change>
+  void change_tracers(PyThreadState& caller, Change change) {
+    slice_.change_tracers(caller, change);
+  }
 
  private:
   friend class Faults;

@@ -130,6 +130,18 @@ class ThreadSlice {
       take_tracers(thread);
   }
 
+  /// While saved, whichever thread's: has `change` set a trace or profile function in the thread
+  /// state of the caller, and keeps what that is then; the caller's own stay.
+  template <class Change>
+  void change_tracers(PyThreadState& caller, Change change) {
+    ThreadSlice own;
+    own.save_tracers(caller);
+    if (traced_) give_tracers(caller);
+    change();
+    save_tracers(caller);
+    if (own.traced_) own.give_tracers(caller);
+  }
+
   /// While saved: the innermost Python frame of the stack. Empty: none (no Python runs there), and
   /// no error set.
   Ref frame() const;

@@ -20,7 +20,7 @@ import green
 from green import _core
 
 FILES = {"file", "buffered", "open", "close"}
-LOCKS = {"lock", "rlock", "thread", "semlock", "ident"}
+LOCKS = {"lock", "rlock", "thread", "semlock", "ident", "trace"}
 SIGNALS = {"signal", "sigwait", "mask"}
 SOCKETS = {"socket", "close", "tls", "names"}
 POLLS = {"select", "poll"}

@@ -234,6 +234,11 @@ def test_signal_masks() -> None:
     assert together(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [])) == [{signal.SIGUSR1}]
 
 
+@isolated(GREENWSGI_PATCH_REFUSE="trace")
+def test_trace_functions_of_all_threads() -> None:
+    assert refused("trace").startswith("not patched, settrace_all_threads() misses greens that")
+
+
 @isolated(GREENWSGI_PATCH_REFUSE="semlock")
 def test_locks_that_processes_share() -> None:
     assert refused("semlock").startswith("not patched")
