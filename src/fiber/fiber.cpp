@@ -106,8 +106,12 @@ Scheduler::Scheduler(Hub& hub, StackPool&& stacks)
   loop_stack_ = *stack;
   loop_context_ =
       context::make_fcontext(loop_stack_.top(), loop_stack_.bytes, [](context::transfer_t from) {
-        GW_ASAN_FINISH(nullptr);
         auto& self = *static_cast<Scheduler*>(from.data);
+#ifdef GREENWSGI_ASAN
+        // The root is the first to leave. It need not stand on the thread's own stack: in the child
+        // of a fork it is the fiber that forked.
+        __sanitizer_finish_switch_fiber(nullptr, &self.root_bottom_, &self.root_bytes_);
+#endif
         self.running_->context_ = from.fctx;
         self.running_ = nullptr;
         self.loop();
@@ -201,18 +205,8 @@ void Scheduler::switch_to(Fiber& fiber) {
 #ifdef GREENWSGI_ASAN
   void* loop_fake_stack = nullptr;
   const bool root = fiber.is_root();
-  // The thread's own stack is unknown to us: ASan is told its bounds by the pthread attributes.
-  static thread_local std::pair<const void*, std::size_t> thread_stack = [] {
-    pthread_attr_t attributes;
-    void* base = nullptr;
-    std::size_t bytes = 0;
-    GW_ASSERT(pthread_getattr_np(pthread_self(), &attributes) == 0);
-    pthread_attr_getstack(&attributes, &base, &bytes);
-    pthread_attr_destroy(&attributes);
-    return std::pair<const void*, std::size_t>{base, bytes};
-  }();
-  GW_ASAN_START(&loop_fake_stack, root ? thread_stack.first : fiber.stack_.base,
-                root ? thread_stack.second : fiber.stack_.bytes);
+  GW_ASAN_START(&loop_fake_stack, root ? root_bottom_ : fiber.stack_.base,
+                root ? root_bytes_ : fiber.stack_.bytes);
 #endif
   const context::transfer_t back = context::jump_fcontext(fiber.context_, &fiber);
   GW_ASAN_FINISH(loop_fake_stack);

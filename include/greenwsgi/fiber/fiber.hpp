@@ -206,6 +206,10 @@ class Scheduler {
   TimerQueue timers_;
   std::atomic<Message*> messages_{nullptr};
   Stack loop_stack_;
+#ifdef GREENWSGI_ASAN
+  const void* root_bottom_ = nullptr;
+  std::size_t root_bytes_ = 0;
+#endif
   Scheduler* previous_current_;
   Fiber root_;
 };
