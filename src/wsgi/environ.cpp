@@ -31,7 +31,7 @@ bool set(PyObject* dict, const char* key, Ref value) {
 }
 
 Ref path_text(std::string_view path) {
-  if (path == "*") path = {};  // OPTIONS *: PEP 3333 wants a path, or nothing.
+  if (path == "*") path = "";  // OPTIONS *: PEP 3333 wants a path, or nothing.
   if (std::memchr(path.data(), '%', path.size()) == nullptr) return latin1(path);
   char small[512];
   if (path.size() <= sizeof small) return latin1(percent_decode(path, small));
