@@ -29,9 +29,10 @@ namespace {
 
 std::size_t stack_bytes = StackPool::kDefaultBytes;
 
-// How long other threads may wait for the GIL while the hub runs no Python; as long as
-// sys.getswitchinterval() is by default.
-constexpr Duration kGilInterval = std::chrono::milliseconds(5);
+// How often the GIL is offered while the hub runs no Python. A thread that waits for it begins its
+// sys.getswitchinterval(), 5 ms by default, again at each offer, and is only certain to get it when
+// that is over: offered more often, it would hardly ever be taken.
+constexpr Duration kGilInterval = std::chrono::milliseconds(10);
 
 constexpr const char* kThreadEndKey = "greenwsgi.runtime";
 

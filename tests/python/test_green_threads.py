@@ -4,6 +4,7 @@ import contextvars
 import gc
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -425,6 +426,27 @@ def test_native_threads_run_beside_greens_that_never_block() -> None:
     green.spawn(spin).get()
     stop.set()
     thread.join()
+
+
+def test_a_native_thread_that_lets_go_of_the_gil_gets_it_back_from_greens_that_never_block() -> (
+    None
+):
+    rounds = []
+
+    def native():
+        for number in range(200):
+            time.sleep(0)
+            rounds.append(number)
+
+    thread = threading.Thread(target=native)
+    thread.start()
+    end = time.monotonic() + 30  # It takes one or two; who is passed over waits for ever.
+    while len(rounds) < 200 and time.monotonic() < end:
+        green.sleep(0)
+    reached = len(rounds)
+    thread.join()
+
+    assert reached == 200
 
 
 def test_a_native_thread_has_greens_of_its_own() -> None:
