@@ -4,7 +4,7 @@
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
 default_suites='project unit python epoll real load wheel'
-more_suites='behaviours drivers cpython lint sanitize fuzz'
+more_suites='asan behaviours drivers cpython lint sanitize fuzz'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
@@ -142,6 +142,41 @@ suite_cpython() {
   "$venv/bin/python" -c 'import socket; socket.gethostbyname("localhost")' 2>/dev/null ||
     skip 'this machine does not know the name localhost, which they use'
   "$venv/bin/python" -P tests/cpython/run.py --out "$build/cpython-tests"
+}
+
+# The Python tests over an extension module with ASan and UBSan, two at a time: four minutes.
+# ASAN_TESTS="tests/python/test_x.py -k word" names other tests than all. The interpreter knows
+# nothing of sanitizers, so the runtime is loaded first; libstdc++ with it, or it would not find the
+# real __cxa_throw. PYTHONMALLOC: else ASan sees CPython's arenas only. ASan's reports go to files,
+# or tests that read their program's output would swallow them. Leaks are not looked for: CPython
+# leaves much behind at its end.
+suite_asan() {
+  need build
+  need test
+  asan=$build-asan failed=0
+  [ -e "$asan/build.ninja" ] ||
+    run_quietly meson setup "$asan" -Db_lto=false --buildtype=debugoptimized \
+      -Db_sanitize=address,undefined -Db_lundef=false --python.bytecompile=-1
+  run_quietly ninja -C "$asan" package
+  export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" PYTHONMALLOC=malloc PYTHONPATH="$asan"
+  rm -f "$asan"/report.*
+  ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:allocator_may_return_null=1
+  export ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$asan/report"
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
+  export LD_PRELOAD
+  "$venv/bin/python" -P -c 'from green import _core'  # No hub is a reason to skip, a fault is none.
+  hub_or_skip "$GREENWSGI_HUB"
+  if [ -n "${ASAN_TESTS:-}" ]; then
+    pytest_on $ASAN_TESTS || failed=1
+  else
+    pytest_on tests/python/test_[a-o]*.py tests/python/*/ &
+    first=$!
+    pytest_on tests/python/test_[p-z]*.py || failed=1
+    wait $first || failed=1
+  fi
+  ! cat "$asan"/report.* 2>/dev/null || failed=1
+  return $failed
 }
 
 suite_lint() { lint; }

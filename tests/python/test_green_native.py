@@ -187,9 +187,9 @@ def test_impossible_sizes_are_refused() -> None:
 def test_a_forked_child_has_a_pool_of_its_own_of_the_same_size() -> None:
     green.getcurrent()
     native.set_size(3)
-    go = threading.Event()
-    blocked = green.spawn(native.call, go.wait)
-    until(lambda: _core.native_counts()["threads"] == 1)
+    begun, go = threading.Event(), threading.Event()
+    blocked = green.spawn(native.call, lambda: (begun.set(), go.wait(SECONDS))[1])
+    until(begun.is_set)
 
     child = os.fork()
     if child == 0:

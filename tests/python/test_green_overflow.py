@@ -1,15 +1,18 @@
 """Greens that use up their stack: RecursionError where CPython looks at all, else a clear end."""
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from sanitized import FAULTS_ARE_PYTHONS
 
 
-def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, **FAULTS_ARE_PYTHONS},
         capture_output=True,
         text=True,
         timeout=60,

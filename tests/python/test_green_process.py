@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+from sanitized import measures_memory
 
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -270,6 +271,7 @@ def test_a_subinterpreter_is_refused() -> None:
     assert done.stdout == "refused\n"
 
 
+@measures_memory
 def test_memory_is_flat_over_many_greens() -> None:
     check(
         """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
+from sanitized import moves_large_blocks
 
 MEBIBYTE = 1 << 20
 
@@ -117,6 +118,7 @@ def test_files_without_a_disk_are_read() -> None:
     assert Path("/dev/null").read_bytes() == b""
 
 
+@moves_large_blocks
 @isolated
 def test_a_hundred_megabytes_there_and_back_stop_nobody() -> None:
     data = os.urandom(MEBIBYTE) * 100

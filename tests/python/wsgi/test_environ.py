@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from sanitized import measures_memory
 
 
 def environ_of(server: Any, target: str = "/environment", *fields: str) -> dict[str, Any]:
@@ -160,6 +161,7 @@ def test_values_of_one_request_never_show_in_the_next(server: Any) -> None:
         assert entries["PATH_INFO"] == f"/{number}"
 
 
+@measures_memory
 def test_invented_names_do_not_grow_the_server(start: Any) -> None:
     served = start("environment", bare=True)
     client = served.connect()

@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+from sanitized import measures_memory
 
 
 @pytest.mark.parametrize("sizes", ["5", "", "0", "1,2,3", "0,0", "3,0,5", "70000", "50000,40000"])
@@ -167,6 +168,7 @@ def test_a_client_that_goes_during_the_download_ends_it_quietly(start: Any) -> N
     assert "rror" not in log
 
 
+@measures_memory
 def test_memory_stays_flat_under_a_stream_of_100_mb(start: Any) -> None:
     served = start()
     client = served.connect()
