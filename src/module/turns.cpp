@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "src/patch/native_call.hpp"
 #include "src/py/parking_lot.hpp"
 
 namespace greenwsgi::module {
@@ -30,11 +31,22 @@ PyLockStatus sleep_on(PyThread_type_lock lock, Instant deadline) {
   return status;
 }
 
-// At the interpreter's end, when greens have ended and no other thread runs Python.
+// At the interpreter's end, when greens have ended and no other thread runs Python. Threads of our
+// own that have nothing to do are none.
 bool is_alone() {
   py::Runtime* runtime = py::Runtime::current();
   if (runtime == nullptr || !runtime->closed()) return false;
-  return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Main())) == nullptr;
+  using patch::NativeWork;
+  unsigned idle = 0;
+  for (const NativeWork work : {NativeWork::lookup, NativeWork::wait, NativeWork::call}) {
+    const patch::NativeCounts counts = patch::native_counts(work);
+    if (counts.queued > 0) return false;
+    idle += counts.idle;
+  }
+  unsigned threads = 0;
+  PyThreadState* thread = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+  for (; thread != nullptr; thread = PyThreadState_Next(thread)) threads += 1;
+  return threads <= 1 + idle;
 }
 
 // `turn` is at its end.

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "src/patch/waiting.hpp"
+#include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::patch {
 
@@ -71,6 +72,34 @@ void end_waits(int fd, FdTurns& turns, Direction direction) {
   }
 }
 
+bool let_go_of_side(const Fiber& fiber, FdSide& side) {
+  const Wait* wait = fiber.wait_or_null();
+  const bool queued = wait != nullptr && wait->address == &side;
+  if (!queued && side.owner != &fiber) return false;
+  if (queued)
+    side.queued -= 1;
+  else
+    side.owner = nullptr;
+  if (side.owner == nullptr && side.queued > 0) py::unpark_one(&side);
+  return true;
+}
+
+// Its thread has ended, and it will never do so itself.
+void let_go(Fiber& fiber) {
+  const Wait* wait = fiber.wait_or_null();
+  for (Page* page : pages) {
+    if (page == nullptr) continue;
+    for (FdTurns& turns : *page) {
+      const bool closed = wait != nullptr && wait->address == &turns.closing;
+      if (closed) turns.closing -= 1;
+      const bool read = let_go_of_side(fiber, turns.reading);
+      const bool wrote = let_go_of_side(fiber, turns.writing);
+      if ((closed || read || wrote) && turns.closing > 0 && turns.idle())
+        py::unpark_one(&turns.closing);
+    }
+  }
+}
+
 void wait_natively(const FdTurns& turns) {
   // A green's thread may itself be stuck, so the wait has an end: then the close goes ahead, and
   // the green finds out by itself.
@@ -94,6 +123,7 @@ FdTurns* fd_turns(int fd) {
   if (FdTurns* turns = existing(fd)) return turns;
   static const int registered = pthread_atfork(nullptr, nullptr, forget_turns);
   (void)registered;
+  py::Runtime::on_left_behind = let_go;
   const std::size_t page = static_cast<std::size_t>(fd) / kPageEntries;
   if (page < kPages) pages[page] = new (std::nothrow) Page();
   FdTurns* turns = existing(fd);

@@ -119,6 +119,18 @@ std::unique_ptr<Runtime> make_runtime() {
 
 }  // namespace
 
+// Of greens that will never run: what they wait for is to wake somebody else, and the kernel is not
+// to give them what others read.
+void Runtime::end_waits() {
+  if (greens_.empty()) return;
+  greens_.for_each([this](GreenState& green) {
+    if (green.fiber().state() == Fiber::State::parked) scheduler_.interrupt(green.fiber());
+  });
+  hub_->wait(Instant::min());
+  if (on_left_behind == nullptr) return;
+  greens_.for_each([](GreenState& green) { on_left_behind(green.fiber()); });
+}
+
 void Runtime::thread_end(PyObject* capsule) {
   auto* self = static_cast<Runtime*>(PyCapsule_GetPointer(capsule, kThreadEndKey));
   if (self != current_ || is_finalizing()) return;
@@ -136,10 +148,7 @@ void Runtime::thread_end(PyObject* capsule) {
   }
   LeftBehind left;
   left.add(*self, &self->root_);
-  // What they wait for is to wake somebody else.
-  self->greens_.for_each([self](GreenState& green) {
-    if (green.fiber().state() == Fiber::State::parked) self->scheduler_.interrupt(green.fiber());
-  });
+  self->end_waits();
   left.end("the native thread of this green has ended", true);
   current_ = nullptr;
   if (self->scheduler_.fibers_alive() > 0 || self->hub_->in_flight() > 0 ||

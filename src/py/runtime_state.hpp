@@ -100,6 +100,10 @@ class Runtime : public ListNode {
   /// Do greens that begin now have identities of their own?
   static inline bool gives_identities = false;
 
+  /// The patch room's: a green that will never run again gives its turns to others. After all of
+  /// its thread have left the parking lot.
+  static inline void (*on_left_behind)(Fiber& fiber) = nullptr;
+
   /// In the child of fork(2): whatever runs now is the root of a runtime still to be made.
   static void after_fork_in_child();
   static void just_forked() noexcept;
@@ -107,6 +111,7 @@ class Runtime : public ListNode {
  private:
   friend class GreenState;
   void mark_closed();
+  void end_waits();
   void leave_to_parent(GreenState* survivor);
   friend class Trace;
   static void before_wait() noexcept;

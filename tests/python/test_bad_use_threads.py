@@ -114,6 +114,38 @@ def test_what_a_green_left_behind_waited_for_goes_to_whoever_comes_next() -> Non
 
 
 @isolated
+def test_a_descriptor_that_greens_left_behind_read_is_read_by_the_next_and_may_be_closed() -> None:
+    green.monkey_patch()
+    import os
+    import socket
+
+    ours, theirs = socket.socketpair()
+    read, write = os.pipe()
+
+    def leave() -> None:
+        for _ in range(2):  # The second stands in line behind the first.
+            green.spawn(theirs.recv, 1)
+            green.spawn(os.read, read, 1)
+        green.sleep(0)
+
+    thread = threading.Thread(target=leave)
+    start_natively(thread)
+    with green.blocking():
+        thread.join()
+    next_ones = [green.spawn(theirs.recv, 1), green.spawn(os.read, read, 1)]
+    green.sleep(0)
+    ours.send(b"x")
+    os.write(write, b"y")
+
+    assert [each.get(SECONDS) for each in next_ones] == [b"x", b"y"]
+    with green.Timeout(SECONDS):
+        theirs.close()
+        os.close(read)
+    ours.close()
+    os.close(write)
+
+
+@isolated
 def test_a_green_left_behind_that_nobody_waits_for_is_reported() -> None:
     reported: list[Any] = []
     import sys

@@ -119,7 +119,7 @@ def test_a_trace_by_the_environment_that_cannot_be_written_names_the_variable() 
         ("/", OSError, "Address already in use: '/'"),
         ("/etc/passwd", OSError, "Address already in use: '/etc/passwd'"),
         ("x" * 200, OSError, "path too long"),
-        ("a\0b", ValueError, "null byte"),
+        ("a\0b", ValueError, "null"),
         (5, TypeError, "expected str, bytes or os.PathLike object, not int"),
     ],
 )

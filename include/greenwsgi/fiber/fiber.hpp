@@ -62,6 +62,8 @@ class Fiber : public ListNode {
   static std::uint64_t number_taken_last();
   /// What it waits for; only when parked.
   const Wait& wait() const;
+  /// The same, also when it was woken and has not run yet; nullptr: it waits for nothing.
+  const Wait* wait_or_null() const { return wait_; }
   /// The argument of a fiber that runs, or will run, this body; else nullptr.
   void* argument_of(void (*body)(void*)) const { return body_ == body ? argument_ : nullptr; }
   bool is_root() const { return stack_.base == nullptr; }
