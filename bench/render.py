@@ -28,7 +28,7 @@ def load(path: Path) -> dict[tuple[str, str], list[Record]]:
     return records
 
 
-def machine() -> str:
+def machine(interpreter: Path | str = PYTHON) -> str:
     cpu = next(
         (
             line.split(":")[1].strip()
@@ -39,7 +39,7 @@ def machine() -> str:
     )
     script = "import platform; print(platform.python_version())"
     python = subprocess.run(
-        [PYTHON, "-c", script], capture_output=True, text=True, check=True
+        [interpreter, "-c", script], capture_output=True, text=True, check=True
     ).stdout.strip()
     return f"{cpu}, Linux {platform.release()}, CPython {python}"
 
