@@ -69,7 +69,8 @@ def complete() -> None:
 
     def __init__(self: threading._DummyThread) -> None:
         original(self)
-        if _core.can_park():
+        # In a green that may not wait just now as well.
+        if _core.can_park() or _core.current_ident() != _core.thread_ident():
             _ends_with_the_green.dummy = _Forgetter(self)
 
     dummy.__init__ = __init__  # type: ignore[method-assign]

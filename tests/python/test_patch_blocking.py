@@ -105,6 +105,19 @@ def test_other_greens_are_not_in_the_scope_of_one() -> None:
 
 
 @isolated
+def test_a_green_that_threading_met_in_a_scope_is_forgotten_at_its_end() -> None:
+    patch()
+    before = threading.enumerate()
+
+    def meet() -> bool:
+        with green.blocking():
+            return threading.current_thread() in threading.enumerate()
+
+    assert together(meet) == [True]
+    assert threading.enumerate() == before
+
+
+@isolated
 def test_an_rlock_in_a_scope_is_the_green_s() -> None:
     patch()
     lock = threading.RLock()
