@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from patched import isolated, run_isolated
+from patched import isolated, leaves_behind, run_isolated
 
 import green
 from green import _core, backdoor, debug
@@ -71,6 +71,7 @@ def test_the_main_program_is_told_of_when_another_looks() -> None:
 
 
 @isolated
+@leaves_behind
 def test_a_timer_anywhere_may_end_it() -> None:
     greens, _ = embrace()
     sleeper = green.spawn(green.sleep, 100)
@@ -83,6 +84,7 @@ def test_a_timer_anywhere_may_end_it() -> None:
 
 
 @isolated
+@leaves_behind
 def test_a_green_that_is_ready_or_new_may_end_it() -> None:
     greens, _ = embrace()
     other = green.spawn(green.sleep, 0)
@@ -93,6 +95,7 @@ def test_a_green_that_is_ready_or_new_may_end_it() -> None:
 
 
 @isolated
+@leaves_behind
 def test_an_operation_may_end_it() -> None:
     greens, _ = embrace()
     here, there = socket.socketpair()
@@ -107,6 +110,7 @@ def test_an_operation_may_end_it() -> None:
 
 
 @isolated
+@leaves_behind
 def test_a_native_thread_may_end_it_and_its_end_leaves_a_deadlock() -> None:
     greens, _ = embrace()
     go_on = threading.Event()
@@ -124,7 +128,9 @@ def test_a_signal_handler_may_end_it(name: str) -> None:
     run_isolated(Path(__file__).stem, Path(__file__).parent, "with_a_handler", NAME=name)
 
 
-def _with_a_handler() -> None:
+@isolated
+@leaves_behind
+def with_a_handler() -> None:
     greens, _ = embrace()
     number = signal.Signals[os.environ["NAME"]]
     before = signal.signal(number, lambda *_: None)
@@ -132,15 +138,6 @@ def _with_a_handler() -> None:
     signal.signal(number, before)
     debug.on_signal()
     assert stuck() == greens
-
-
-class _Plain:
-    """What run_isolated() calls: it takes tests apart that @isolated has made."""
-
-    __wrapped__ = staticmethod(_with_a_handler)
-
-
-with_a_handler = _Plain()
 
 
 @isolated
@@ -160,6 +157,7 @@ def test_two_threads_that_wait_for_each_other_are_told() -> None:
 
 
 @isolated
+@leaves_behind
 def test_helpers_of_our_own_are_no_native_threads() -> None:
     greens, _ = embrace()
     debug.watch_hub(100.0)
@@ -178,6 +176,7 @@ with socket.socket(socket.AF_UNIX) as client:
 
 
 @isolated
+@leaves_behind
 def test_it_can_be_asked_at_a_console_which_has_no_part_in_it() -> None:
     greens, _ = embrace()
     with tempfile.TemporaryDirectory() as folder:

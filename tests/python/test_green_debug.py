@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from patched import isolated, patch
+from patched import isolated, leaves_behind, patch
 
 import green
 from green import _core, debug
@@ -223,6 +223,7 @@ def test_looking_never_switches() -> None:
 
 
 @isolated
+@leaves_behind
 def test_greens_wait_for_locks_and_queues_by_address_when_patched() -> None:
     patch()
     import queue

@@ -7,7 +7,6 @@ import sys
 import threading
 
 import pytest
-from nothing_left import nothing_left  # noqa: F401
 from patched import SECONDS, isolated, patch
 from workers import fail, native_threads, until  # noqa: F401
 

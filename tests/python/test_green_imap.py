@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-from nothing_left import nothing_left  # noqa: F401
 from workers import Crowd
 
 import green

@@ -10,8 +10,7 @@ import weakref
 from pathlib import Path
 
 import pytest
-from nothing_left import nothing_left  # noqa: F401
-from patched import isolated, run_isolated
+from patched import isolated, leaves_behind, run_isolated
 from workers import fail
 
 import green
@@ -210,6 +209,7 @@ def test_a_link_keeps_nothing_alive_when_it_has_been_called() -> None:
 
 
 @isolated
+@leaves_behind
 def leave_greens_with_links() -> None:
     greens = [green.spawn(green.sleep, 100), green.spawn_later(100, int)]
     green.sleep(0)
@@ -386,5 +386,6 @@ def test_a_forked_child_has_none_of_its_parents_later_greens() -> None:
 
 
 @isolated
+@leaves_behind
 def test_later_greens_that_have_not_started_do_not_hold_up_the_exit() -> None:
     green.spawn_later(1000, print, "never")

@@ -8,8 +8,7 @@ import traceback
 from typing import Any, Never
 
 import pytest
-from nothing_left import nothing_left  # noqa: F401
-from patched import SECONDS, isolated
+from patched import SECONDS, isolated, leaves_behind
 from workers import fail, native_threads, until  # noqa: F401
 
 import green
@@ -225,6 +224,7 @@ def test_a_pool_thread_that_forks_ends_the_child_with_its_call() -> None:
 
 
 @isolated
+@leaves_behind
 def test_a_call_that_never_ends_does_not_hold_up_the_exit() -> None:
     green.getcurrent()
     green.spawn(native.call, threading.Event().wait)

@@ -6,7 +6,6 @@ import sys
 import threading
 
 import pytest
-from nothing_left import nothing_left  # noqa: F401
 from workers import fail
 
 import green

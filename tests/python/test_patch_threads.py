@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from patched import Ticker, isolated, outcome, patch, run_patched, together
+from patched import Ticker, isolated, leaves_behind, outcome, patch, run_patched, together
 
 THREADS = 200
 
@@ -267,6 +267,7 @@ def test_a_green_of_no_thread_that_forks_is_the_main_thread_of_the_child() -> No
 
 
 @isolated
+@leaves_behind
 def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
     import multiprocessing
 

@@ -23,7 +23,13 @@ SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 _CHILD = """
 import importlib, os, sys
 sys.path[:0] = sys.argv[1].split(os.pathsep)
-getattr(importlib.import_module(sys.argv[2]), sys.argv[3]).__wrapped__()
+test = getattr(importlib.import_module(sys.argv[2]), sys.argv[3]).__wrapped__
+from nothing_left import nothing_left
+if hasattr(test, "leaves_behind"):
+    test()
+else:
+    with nothing_left(but="descriptor"):  # Which the end of the process closes.
+        test()
 """
 
 
@@ -53,6 +59,12 @@ def isolated(test: Callable[[], None] | None = None, **environment: str) -> Any:
         run_isolated(path.stem, path.parent, test.__name__, **environment)
 
     return run
+
+
+def leaves_behind(test: Callable[[], None]) -> Callable[[], None]:
+    """Marks an isolated test that ends, on purpose, while greens of its own wait."""
+    test.leaves_behind = True  # type: ignore[attr-defined]
+    return test
 
 
 def run_patched(code: str) -> subprocess.CompletedProcess[str]:

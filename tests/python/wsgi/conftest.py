@@ -51,17 +51,20 @@ class Served:
 
     def stop(self) -> str:
         """Ends the server, which must go in peace; what it logged."""
-        for client in self._clients:
-            client.close()
+        self.close_clients()
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(SECONDS)
         log = self._log.read_text()
         assert status == 0, log
         return log
 
-    def discard(self) -> None:
+    def close_clients(self) -> None:
         for client in self._clients:
             client.close()
+        self._clients.clear()
+
+    def discard(self) -> None:
+        self.close_clients()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -95,3 +98,11 @@ def server(
         served.stop()
     finally:
         served.discard()
+
+
+@pytest.fixture(autouse=True)
+def no_clients_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The server of a module outlives a test, whose connections to it end."""
+    yield
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").close_clients()
