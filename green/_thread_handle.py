@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 import threading
 from _thread import LockType
 from typing import Any
@@ -56,12 +57,14 @@ _prepared = False
 
 def _begin_child() -> None:
     main: Any = threading.main_thread()
-    if main.ident != threading.get_ident() or not main._handle.is_done():
+    name = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"
+    if main.ident != threading.get_ident() or not getattr(main, name).is_done():
         return
     lock = _thread.allocate_lock()
     lock.acquire()
-    main._handle = ThreadHandle(lock)
-    main._handle.ident = main.ident
+    handle = ThreadHandle(lock)
+    handle.ident = main.ident
+    setattr(main, name, handle)
     _keep(main)
 
 

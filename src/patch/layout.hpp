@@ -78,6 +78,13 @@ inline unsigned long& semlock_owner(PyObject* lock) {
 /// release passes no hook.
 bool is_released_by_thread_end(PyObject* lock);
 
+/// What threading.Thread calls its handle, from 3.13 on.
+#if PY_VERSION_HEX < 0x030E0000
+inline constexpr const char* kHandleOfThread = "_handle";
+#else
+inline constexpr const char* kHandleOfThread = "_os_thread_handle";
+#endif
+
 // Each returns nullptr when all is as believed, else why not (a literal); no Python error is left.
 const char* check_socket();
 const char* check_rlock();

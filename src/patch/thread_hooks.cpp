@@ -12,6 +12,7 @@
 
 #include "greenwsgi/base/list.hpp"
 #include "src/patch/hooks.hpp"
+#include "src/patch/layout.hpp"
 #include "src/patch/native_call.hpp"
 #include "src/patch/waiting.hpp"
 #include "src/py/green_object.hpp"
@@ -172,7 +173,7 @@ Ref make_handle(PyObject* lock) {
 PyObject* thread_with_handle(PyObject* function, PyObject* handle) {
   if (!PyMethod_Check(function)) return nullptr;
   PyObject* self = PyMethod_GET_SELF(function);
-  const Ref own = Ref::steal(PyObject_GetAttrString(self, "_handle"));
+  const Ref own = Ref::steal(PyObject_GetAttrString(self, layout::kHandleOfThread));
   if (!own) PyErr_Clear();
   return own.get() == handle ? self : nullptr;
 }
@@ -195,7 +196,8 @@ PyObject* hook_start_joinable(Call& call) {
   const unsigned long number = start_green(given[0], none.get(), nullptr, lock.get(), daemon == 0);
   const Ref ident = number != 0 ? Ref::steal(PyLong_FromUnsignedLong(number)) : Ref();
   if (!ident || PyObject_SetAttrString(handle.get(), "ident", ident.get()) < 0) return nullptr;
-  if (thread != nullptr && PyObject_SetAttrString(thread, "_handle", handle.get()) < 0)
+  if (thread != nullptr &&
+      PyObject_SetAttrString(thread, layout::kHandleOfThread, handle.get()) < 0)
     return nullptr;
   return handle.release();
 }
