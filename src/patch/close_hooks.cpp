@@ -10,10 +10,7 @@ namespace greenwsgi::patch {
 namespace {
 
 PyObject* close_after_waits(const Call& call, int fd) {
-  if (fd < 0) return call.pass_on();
-  if (has_waiters(fd) && !wake_waiters_before_close(fd)) return nullptr;
-  forget_expectations(fd);
-  return call.pass_on();
+  return before_close(fd) ? call.pass_on() : nullptr;
 }
 
 // close(fd), of posix and of _socket.

@@ -61,7 +61,7 @@ PyObject* hook_pwrite(Call& call) {
   PyBuffer_Release(&data);
   if (bytes > kWriteAtOnce && is_disk_file(fd))
     return call_natively(call, NativeWork::wait, "the disk");
-  return spend_turn() ? call.pass_on() : nullptr;
+  return spend_turn(fd) ? call.pass_on() : nullptr;
 }
 
 PyObject* hook_readv(Call& call) {
@@ -147,7 +147,7 @@ bool sendfile_offset(PyObject* given, int file_fd, Py_ssize_t* offset, bool* own
 
 PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py_ssize_t count) {
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return nullptr;
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
   for (;;) {

@@ -54,7 +54,7 @@ Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count)
     if (got.ok() && *got == 0) break;
     if (got.ok()) {
       *count += *got;
-      if (!yield_turn()) return Moved::failed;
+      if (!yield_turn(fd)) return Moved::failed;
       continue;
     }
     if (got.error().code == ECANCELED) {
@@ -107,7 +107,7 @@ bool take_and_wait(Turn& turn, int fd, short events) {
 
 PyObject* write_everything(int fd, io::ConstBytes from) {
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return nullptr;
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
   std::size_t total = 0;
@@ -131,7 +131,7 @@ PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
     return call_natively(call, NativeWork::wait, "a terminal");
   if (bytes <= PIPE_BUF) return when_ready(call, fd, Direction::writing);
   const bool at_once = is_disk_file(fd) ? bytes <= kWriteAtOnce : is_nonblocking(fd);
-  if (at_once) return spend_turn() ? call.pass_on() : nullptr;
+  if (at_once) return spend_turn(fd) ? call.pass_on() : nullptr;
   return write_everything(fd, {static_cast<const std::byte*>(data.buf), bytes});
 }
 
@@ -165,7 +165,7 @@ bool is_nonblocking(int fd) {
 Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
   *count = 0;
   if (into.empty()) return Moved::none;
-  if (!spend_turn()) return Moved::failed;
+  if (!spend_turn(fd)) return Moved::failed;
   if (offset < 0 && has_waiters(fd)) return read_in_turn(fd, into, count);
   const ssize_t got = read_at_once(fd, into, offset);
   if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP) return Moved::none;
@@ -194,7 +194,7 @@ PyObject* read_new(const Call& call, int fd, Py_ssize_t size, std::int64_t offse
 }
 
 bool await_ready(int fd, Direction direction) {
-  if (!has_waiters(fd) && !would_block(fd, events_of(direction))) return spend_turn();
+  if (!has_waiters(fd) && !would_block(fd, events_of(direction))) return spend_turn(fd);
   FdTurns* turns = fd_turns(fd);
   if (turns == nullptr) return false;
   Turn turn(*turns, direction);
@@ -203,7 +203,7 @@ bool await_ready(int fd, Direction direction) {
 
 PyObject* when_ready(const Call& call, int fd, Direction direction) {
   if (!has_waiters(fd) && !would_block(fd, events_of(direction)))
-    return spend_turn() ? call.pass_on() : nullptr;
+    return spend_turn(fd) ? call.pass_on() : nullptr;
   FdTurns* turns = fd_turns(fd);
   if (turns == nullptr) return nullptr;
   Turn turn(*turns, direction);

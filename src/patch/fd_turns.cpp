@@ -197,9 +197,24 @@ bool has_waiters(int fd) {
   return turns != nullptr && !turns->idle();
 }
 
-bool wake_waiters_before_close(int fd) {
-  FdTurns& turns = *existing(fd);
-  turns.closes += 1;
+bool yield_turn(int fd) {
+  // A number beyond the table is no descriptor.
+  const FdTurns* turns = fd < 0 ? nullptr : fd_turns(fd);
+  if (turns == nullptr) PyErr_Clear();
+  const unsigned closes = turns == nullptr ? 0 : turns->closes;
+  if (!yield_turn()) return false;
+  if (turns == nullptr || turns->closes == closes) return true;
+  set_errno(EBADF);
+  return false;
+}
+
+bool spend_turn(int fd) {
+  return !turn_is_due() || yield_turn(fd);
+}
+
+namespace {
+
+bool end_all_waits(int fd, FdTurns& turns) {
   turns.closing += 1;
   end_waits(fd, turns, Direction::reading);
   end_waits(fd, turns, Direction::writing);
@@ -214,6 +229,18 @@ bool wake_waiters_before_close(int fd) {
   }
   turns.closing -= 1;
   return !raised;
+}
+
+}  // namespace
+
+bool before_close(int fd) {
+  FdTurns* turns = fd < 0 ? nullptr : existing(fd);
+  if (turns == nullptr) return true;
+  turns->closes += 1;
+  if (!turns->idle() && !end_all_waits(fd, *turns)) return false;
+  turns->plain.forget();
+  turns->tls.forget();
+  return true;
 }
 
 }  // namespace greenwsgi::patch

@@ -21,7 +21,7 @@ struct FdSide {
 struct FdTurns {
   FdSide reading;
   FdSide writing;
-  unsigned closes = 0;   // Rises with each close that found somebody waiting.
+  unsigned closes = 0;   // Rises with each close.
   unsigned closing = 0;  // Closes that wait for the others to leave.
   // Of reads from the socket, and of those through TLS; forgotten when it is closed.
   io::Expectation plain, tls;
@@ -76,11 +76,17 @@ class Turn {
   bool owns_ = false;
 };
 
-/// To be called before `fd` is closed: ends all waits for it. May switch. False: a Python error is
-/// set, which was thrown at this green while the others left.
-bool wake_waiters_before_close(int fd);
+/// yield_turn() of a call that goes on to use `fd`. EBADF when that was closed meanwhile: the
+/// number may be another file's.
+bool yield_turn(int fd);
+/// spend_turn() likewise: a socket with data must not starve the others.
+bool spend_turn(int fd);
 
-/// To be called as well: the next file of that number is another one.
+/// To be called before `fd` is closed: ends all waits for it, and what is known of it is forgotten.
+/// May switch. False: a Python error is set, which was thrown at this green while the others left.
+bool before_close(int fd);
+
+/// The next read may find what none found before.
 void forget_expectations(int fd);
 
 /// Does any green wait for `fd`? Cheap.

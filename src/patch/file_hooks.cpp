@@ -102,8 +102,7 @@ PyObject* hook_write(Call& call) {
 
 PyObject* hook_close(Call& call) {
   const layout::FileHead& head = layout::file_head(call.self());
-  const bool waited_for = head.fd >= 0 && head.close_fd != 0 && has_waiters(head.fd);
-  if (waited_for && !wake_waiters_before_close(head.fd)) return nullptr;
+  if (head.close_fd != 0 && !before_close(head.fd)) return nullptr;
   return call.pass_on();
 }
 

@@ -181,7 +181,7 @@ PyObject* hook_accept(Call& call) {
   const int fd = layout::socket_head(socket).fd;
   if (is_blocking(socket) && is_nonblocking(fd)) return call.pass_on();
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return nullptr;
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
   const Instant deadline = socket_deadline(socket);
   Turn turn(*turns, Direction::reading);
   if (!turn.take(deadline)) return nullptr;

@@ -21,8 +21,9 @@ std::optional<std::size_t> receive_once(
 }  // namespace
 
 std::optional<std::size_t> receive(PyObject* socket, io::Bytes into, int flags) {
-  FdTurns* turns = fd_turns(layout::socket_head(socket).fd);
-  if (turns == nullptr || !spend_turn()) return std::nullopt;
+  const int fd = layout::socket_head(socket).fd;
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn(fd)) return std::nullopt;
   const Instant deadline = socket_deadline(socket);
   const bool all = (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_blocking(socket) &&
                    (layout::socket_head(socket).type & 0xf) == SOCK_STREAM;
@@ -45,7 +46,7 @@ std::optional<std::size_t> receive(PyObject* socket, io::Bytes into, int flags) 
 std::optional<std::size_t> send_once(PyObject* socket, io::ConstBytes from, int flags) {
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return std::nullopt;
+  if (turns == nullptr || !spend_turn(fd)) return std::nullopt;
   const Instant deadline = socket_deadline(socket);
   const bool all = is_blocking(socket) && (flags & MSG_DONTWAIT) == 0;
   Turn turn(*turns, Direction::writing);
@@ -66,7 +67,7 @@ std::optional<std::size_t> send_once(PyObject* socket, io::ConstBytes from, int 
 bool send_everything(PyObject* socket, io::ConstBytes from, int flags) {
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return false;
+  if (turns == nullptr || !spend_turn(fd)) return false;
   const Instant deadline = socket_deadline(socket);
   Turn turn(*turns, Direction::writing);
   if (!turn.take(deadline)) return false;

@@ -45,7 +45,7 @@ PyObject* until_ready(const Call& call, const Ref& arguments, Direction directio
   PyObject* socket = call.self();
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn()) return nullptr;
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
   const Instant deadline = socket_deadline(socket);
   Turn turn(*turns, direction);
   if (!turn.take(deadline)) return nullptr;

@@ -113,7 +113,7 @@ PyObject* attempt_and_wait(const Call& call, PyObject* socket, short events, boo
 PyObject* hook_write(Call& call) {
   const Ref socket = socket_that_waits(call.self());
   if (!socket) return call.pass_on();
-  if (!spend_turn()) return nullptr;
+  if (!spend_turn(layout::socket_head(socket.get()).fd)) return nullptr;
   bool missed = false;
   return attempt_and_wait(call, socket.get(), 0, &missed);
 }
@@ -139,8 +139,9 @@ bool needs_arrivals(PyObject* connection) {
 PyObject* hook_read(Call& call) {
   const Ref socket = socket_that_waits(call.self());
   if (!socket) return call.pass_on();
-  FdTurns* turns = fd_turns(layout::socket_head(socket.get()).fd);
-  if (turns == nullptr || !spend_turn()) return nullptr;
+  const int fd = layout::socket_head(socket.get()).fd;
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
   const bool waits_first = !turns->tls.worth_trying() && needs_arrivals(call.self());
   bool missed = waits_first;
   PyObject* result = attempt_and_wait(call, socket.get(), waits_first ? POLLIN : 0, &missed);

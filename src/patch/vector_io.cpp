@@ -92,7 +92,7 @@ PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t 
     // What cannot seek refuses an offset.
     if (!is_disk_file(fd))
       return offset >= 0 ? call.pass_on() : when_ready(call, fd, Direction::reading);
-    if (!spend_turn()) return nullptr;
+    if (!spend_turn(fd)) return nullptr;
     if (is_in_memory(fd)) return call.pass_on();
     const ssize_t count = read_cached(fd, parts, offset);
     if (count >= 0) return PyLong_FromSsize_t(count);
@@ -106,7 +106,7 @@ PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_f
   if (is_disk_file(fd)) {
     if (bytes > kWriteAtOnce || waits_for_disk)
       return call_natively(call, NativeWork::wait, "the disk");
-    return spend_turn() ? call.pass_on() : nullptr;
+    return spend_turn(fd) ? call.pass_on() : nullptr;
   }
   if ((bytes <= PIPE_BUF && ::isatty(fd) == 0) || is_nonblocking(fd))
     return when_ready(call, fd, Direction::writing);

@@ -68,10 +68,14 @@ bool yield_turn() {
   return !py::raise_if_interrupted();
 }
 
-bool spend_turn() {
-  if (--calls_left > 0) return true;
+bool turn_is_due() {
+  if (--calls_left > 0) return false;
   calls_left = kCallsPerTurn;
-  return yield_turn();
+  return true;
+}
+
+bool spend_turn() {
+  return !turn_is_due() || yield_turn();
 }
 
 void look_at_clock() {
