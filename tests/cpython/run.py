@@ -29,6 +29,16 @@ BAR = 0.995
 PLAIN_SECONDS = 600.0  # The longest takes three minutes.
 LEAST_SECONDS = 120.0
 
+TRACERS = [
+    "test_sys_settrace",
+    "test_sys_setprofile",
+    "test_monitoring",
+    "test_bdb",
+    "test_pdb",
+    "test_trace",
+    "test_cprofile",
+    "test_profile",
+]
 PATCHED = [
     "test_socket",
     "test_ssl",
@@ -64,14 +74,7 @@ PATCHED = [
     "test_tempfile",
     "test_fork1",
     "test_context",
-    "test_sys_settrace",
-    "test_sys_setprofile",
-    "test_monitoring",
-    "test_bdb",
-    "test_pdb",
-    "test_trace",
-    "test_cprofile",
-    "test_profile",
+    *TRACERS,
     "test_concurrent_futures",
     "test_asyncio.test_sock_lowlevel",
     "test_asyncio.test_subprocess",
@@ -96,14 +99,7 @@ GREEN = [
     "test_generators",
     "test_generator_stop",
     "test_yield_from",
-    "test_sys_settrace",
-    "test_sys_setprofile",
-    "test_monitoring",
-    "test_bdb",
-    "test_pdb",
-    "test_trace",
-    "test_cprofile",
-    "test_profile",
+    *TRACERS,
     "test_exceptions",
     "test_exception_group",
     "test_raise",

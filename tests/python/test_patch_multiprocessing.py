@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
-
-
-def run_program(text: str) -> str:
-    """What a program prints that must end well, in time and without a word of complaint."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-X", "faulthandler", "-c", textwrap.dedent(text)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
+from patched import run_program
 
 USE = """
 import green
@@ -44,7 +27,7 @@ print(executor.submit(abs, -3).result(), flush=True)
 def test_pools_that_nobody_closed_end_with_the_program_whatever_was_imported_first(
     before: str,
 ) -> None:
-    assert run_program(before + USE) == "[1, 2]\n[1, 2]\n3\n"
+    assert run_program(before + USE, "-W", "ignore") == "[1, 2]\n[1, 2]\n3\n"
 
 
 def test_a_daemon_that_heeds_no_exception_is_left_behind_at_the_end() -> None:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import queue
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from typing import Any
 
-from patched import isolated, patch, start_natively, together
+from patched import isolated, patch, run_program, start_natively, together
 
 import green
-
-
-def run_program(text: str) -> str:
-    """What a program prints that must end well, in time and without a word of complaint."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-X", "faulthandler", "-c", textwrap.dedent(text)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @isolated

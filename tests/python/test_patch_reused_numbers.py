@@ -48,7 +48,12 @@ def test_a_read_is_ended_by_a_close_also_when_it_has_not_reached_the_kernel() ->
 @isolated
 def test_an_unbuffered_file_s_read_is_ended_by_a_close_of_its_descriptor() -> None:
     patch()
-    close_under_readers(lambda fd: green.spawn(open(fd, "rb", 0, closefd=False).read, 99))  # noqa: SIM115
+
+    def begin(fd: int) -> green.Green:
+        file = open(fd, "rb", 0, closefd=False)  # noqa: SIM115
+        return green.spawn(file.read, 99)
+
+    close_under_readers(begin)
 
 
 @isolated

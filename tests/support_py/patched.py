@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +78,19 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
         timeout=SECONDS,
         check=False,
     )
+
+
+def run_program(text: str, *options: str) -> str:
+    """What a program prints that must end well, in time and without a word of complaint."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "faulthandler", *options, "-c", textwrap.dedent(text)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def patch() -> None:
