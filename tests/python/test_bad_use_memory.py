@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from patched import isolated, leaves_behind
+from sanitized import limits_memory
 
 import green
 from green import debug
@@ -28,6 +29,7 @@ def limit_memory(more_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
+@limits_memory
 @isolated
 def test_a_green_for_which_there_is_no_stack_is_a_memory_error_and_the_others_go_on() -> None:
     green.sleep(0)
@@ -42,6 +44,7 @@ def test_a_green_for_which_there_is_no_stack_is_a_memory_error_and_the_others_go
     assert green.spawn(lambda: 2).get() == 2
 
 
+@limits_memory
 @isolated
 @leaves_behind
 def test_a_thread_for_which_there_is_no_stack_is_refused_as_a_native_one_is() -> None:
@@ -55,6 +58,7 @@ def test_a_thread_for_which_there_is_no_stack_is_refused_as_a_native_one_is() ->
     assert len(debug.greens()) > 100
 
 
+@limits_memory
 @isolated
 def test_where_there_is_no_memory_for_the_first_stack_the_first_call_says_so() -> None:
     limit_memory(50 * MIB)
@@ -73,6 +77,7 @@ def use_up_memory(kept: list[Any], make: Callable[[], Any]) -> None:
         pass
 
 
+@limits_memory
 @isolated
 @leaves_behind
 def test_timers_for_which_there_is_no_memory_are_a_memory_error_and_waits_still_end() -> None:

@@ -11,6 +11,9 @@ ASAN = "libasan" in os.environ.get("LD_PRELOAD", "")
 measures_memory = pytest.mark.skipif(
     ASAN, reason="AddressSanitizer keeps what was freed, to find who uses it still"
 )
+limits_memory = pytest.mark.skipif(
+    ASAN, reason="AddressSanitizer ends a program that a limit denies its own memory"
+)
 moves_large_blocks = pytest.mark.skipif(
     ASAN, reason="AddressSanitizer marks each byte of a large block, which takes its time"
 )
