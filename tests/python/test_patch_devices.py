@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from patched import Ticker, assert_same, isolated, outcome, patch, together
+from patched import LONGEST_GAP, Ticker, assert_same, isolated, outcome, patch, together
 
 MEBIBYTE = 1 << 20
 
@@ -300,7 +300,7 @@ def test_splice_waits_for_both_ends() -> None:
         os.write(first[1], b"kept")
         assert together(lambda: os.read(first[0], 9)) == [b"kept"]
 
-    assert ticker.longest < 0.05
+    assert ticker.longest < LONGEST_GAP
     assert outcome(os.splice, first[0], second[1], 5, flags=os.SPLICE_F_NONBLOCK)[0] is (
         BlockingIOError
     )
@@ -381,7 +381,7 @@ def wait_for_a_lock(path: Path, lock: Callable[[int], Any]) -> None:
         with Ticker() as ticker:
             together(lambda: lock(file.fileno()), lambda: (time.sleep(0.03), let_go()))
     assert ticker.turns > 3
-    assert ticker.longest < 0.05
+    assert ticker.longest < LONGEST_GAP
 
 
 # --- Terminals

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from processor import processor_wait
+from sanitized import ASAN
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
+LONGEST_GAP = 0.5 if ASAN else 0.05  # Of a Ticker beside which nothing computes; seconds.
 
 _CHILD = """
 import importlib, os, sys
