@@ -1,12 +1,15 @@
 // ending.cpp - the ways a runtime ends before its greens do: the interpreter exits, or the process
 // was forked.
 //
-// At exit parked greens get a GreenExit, so that their finally blocks run, and a second to obey.
-// Whoever does not is left where it is: its stack stays mapped and is never run again. In the child
-// of a fork only the green that forked goes on; it becomes the root of a new runtime, and when its
-// function returns the process ends, as when a native thread forks.
+// At exit parked greens get a GreenExit, so that their finally blocks run. When a second has gone
+// in which not one of them ended, those that are left stay where they are: their stacks stay mapped
+// and are never run again. In the child of a fork only the green that forked goes on; it becomes
+// the root of a new runtime, and when its function returns the process ends, as when a native
+// thread forks.
 #include <pthread.h>
 #include <unistd.h>
+
+#include <limits>
 
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
@@ -30,18 +33,25 @@ Forks forks;
 void Runtime::close() {
   closing_ = true;
   kill_laters(*this);
-  const Instant deadline = saturating_add(scheduler_.now(), kExitPatience);
-  // A finally block may wait again, so there are rounds; a green that waits in a way that cannot be
-  // interrupted costs the whole patience.
+  Instant deadline{};
+  std::size_t fewest = std::numeric_limits<std::size_t>::max();
+  // Rounds: greens that end may begin others.
   Duration pause = Duration::zero();
   while (!greens_.empty() || unstarted > 0) {
-    greens_.for_each([](GreenState& green) {
+    std::size_t left = unstarted;
+    greens_.for_each([&left](GreenState& green) {
+      left += 1;
       // `threading` tells of every exception that ends a thread but this one.
       PyObject* end = green.of_thread != nullptr ? PyExc_SystemExit : names.green_exit;
-      if (!green.has_thrown() && !green.throw_at(end)) PyErr_Clear();
+      if (!std::exchange(green.told_to_end, true) && !green.throw_at(end)) PyErr_Clear();
     });
-    if (scheduler_.now() >= deadline) break;
-    if (!sleep_until(std::min(deadline, scheduler_.now() + pause))) {
+    const Instant now = scheduler_.now();
+    if (left < fewest) {
+      fewest = left;
+      deadline = saturating_add(now, kExitPatience);
+    }
+    if (now >= deadline) break;
+    if (!sleep_until(std::min(deadline, now + pause))) {
       PyErr_Clear();  // A second Ctrl-C: nobody waits for the patience to run out.
       break;
     }

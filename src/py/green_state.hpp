@@ -111,6 +111,9 @@ class GreenState : public ListNode {
   /// In how many HoldBacks (runtime.hpp) it is.
   unsigned holds_back = 0;
 
+  /// Has it been thrown what the end of the interpreter throws?
+  bool told_to_end = false;
+
   /// Its signal mask, in force while it runs; new greens begin with their spawner's.
   SignalMask mask() const { return mask_; }
   /// While it runs: it has set the kernel's mask to `value`, or is about to.

@@ -5,12 +5,13 @@ import sys
 import textwrap
 
 import pytest
+from patched import FORKS_ARE_MEANT
 from sanitized import measures_memory
 
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        [sys.executable, *FORKS_ARE_MEANT, *options, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -54,6 +55,25 @@ def test_exit_does_not_wait_for_greens_that_will_not_end() -> None:
         print("bye")
         """,
         "bye\n",
+    )
+
+
+def test_exit_waits_for_greens_as_long_as_one_of_them_ends_within_a_second() -> None:
+    check(
+        """
+        import atexit, green
+        ran = []
+        def work(number):
+            try: green.sleep(1000)
+            finally:
+                green.sleep(number * 0.1)
+                ran.append(number)
+        keep = [green.spawn(work, number) for number in range(15)]
+        green.sleep(0)
+        atexit._run_exitfuncs()
+        print(len(ran))
+        """,
+        "15\n",
     )
 
 

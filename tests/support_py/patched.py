@@ -23,6 +23,9 @@ from sanitized import ASAN
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 LONGEST_GAP = 0.5 if ASAN else 0.05  # Of a Ticker beside which nothing computes; seconds.
 
+# From 3.12 on os.fork() warns where it sees a second thread, and io_uring has those of the kernel.
+FORKS_ARE_MEANT = ("-W", "ignore:This process:DeprecationWarning")
+
 _CHILD = """
 import importlib, os, sys
 sys.path[:0] = sys.argv[1].split(os.pathsep)
@@ -74,7 +77,7 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
     """What a program of its own prints, and how it ends; patched, with a few modules imported."""
     head = "import os, signal, sys, threading, time, green\ngreen.monkey_patch()\n"
     return subprocess.run(
-        [sys.executable, "-P", "-c", head + code],
+        [sys.executable, "-P", *FORKS_ARE_MEANT, "-c", head + code],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -84,8 +87,9 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
 
 def run_program(text: str, *options: str) -> str:
     """What a program prints that must end well, in time and without a word of complaint."""
+    always = ("-P", "-X", "faulthandler", *FORKS_ARE_MEANT)
     done = subprocess.run(
-        [sys.executable, "-P", "-X", "faulthandler", *options, "-c", textwrap.dedent(text)],
+        [sys.executable, *always, *options, "-c", textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=SECONDS,
