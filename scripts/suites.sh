@@ -4,7 +4,7 @@
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
 default_suites='project unit python epoll real load wheel'
-more_suites='asan behaviours drivers cpython lint sanitize fuzz'
+more_suites='asan behaviours stress drivers cpython lint sanitize fuzz'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
@@ -117,6 +117,15 @@ suite_behaviours() {
   need test
   hub_or_skip "${GREENWSGI_HUB:-uring}"
   GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/behaviours -rs
+}
+
+# Scenarios led by dice; a failure tells its seed. STRESS_SEED=n repeats one, STRESS_SEEDS=n runs so
+# many, STRESS_TESTS=word chooses tests by name.
+suite_stress() {
+  build_package
+  need test
+  hub_or_skip "${GREENWSGI_HUB:-uring}"
+  GREENWSGI_HUB=${GREENWSGI_HUB:-uring} pytest_on tests/stress -k "${STRESS_TESTS:-test}"
 }
 
 suite_load() {
