@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from green import _arguments
-from green._core import Lock, RLock, Semaphore
+from green._core import Green, Lock, RLock, Semaphore, can_park, getcurrent
 
 __all__ = ["Condition", "Lock", "RLock"]
 
@@ -27,15 +27,18 @@ class Condition:
 
     Each that waits has a semaphore of its own, which notify() releases. Only who has the lock adds
     one, takes one out or releases one: so whoever is killed, or whose time is over, knows once it
-    has the lock again whether it was notified as well, and a notification never gets lost. In the
-    child of a fork those who waited in the parent still count, until _at_fork_reinit().
+    has the lock again whether it was notified as well, and a notification never gets lost. A green
+    that will never run again, because its native thread has ended or it is a fork's parent's, is
+    passed over. In the child of a fork native threads that waited in the parent still count, until
+    _at_fork_reinit().
     """
 
     def __init__(self, lock: Any = None) -> None:
         self._lock = RLock() if lock is None else lock
         self.acquire = self._lock.acquire
         self.release = self._lock.release
-        self._turns: dict[Semaphore, None] = {}  # In the order of their coming.
+        # In the order of their coming. None: it waits as a native thread does.
+        self._turns: dict[Semaphore, Green | None] = {}
 
     def __enter__(self) -> bool:
         return bool(self._lock.__enter__())
@@ -46,7 +49,7 @@ class Condition:
     @property
     def waiting(self) -> int:
         """How many greens and threads wait to be notified."""
-        return len(self._turns)
+        return sum(not _is_left_behind(each) for each in list(self._turns.values()))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Let go of the lock until notified; False when that was not in `timeout` seconds.
@@ -58,7 +61,7 @@ class Condition:
         self._check_owned("wait")
         patience = None if timeout is None else _arguments.patience(timeout)
         turn = Semaphore(0)
-        self._turns[turn] = None
+        self._turns[turn] = getcurrent() if can_park() else None
         saved = self._let_go()
         thrown: BaseException | None = None
         try:
@@ -98,9 +101,12 @@ class Condition:
         self.notify(len(self._turns))
 
     def _wake(self, n: int) -> None:
-        for turn in list(islice(self._turns, min(max(n, 0), len(self._turns)))):
-            del self._turns[turn]
-            turn.release()
+        while n > 0 and self._turns:
+            for turn, waiter in list(islice(self._turns.items(), min(n, len(self._turns)))):
+                del self._turns[turn]
+                if not _is_left_behind(waiter):
+                    turn.release()
+                    n -= 1
 
     def _check_owned(self, what: str) -> None:
         if not self._is_owned():
@@ -137,3 +143,7 @@ class Condition:
     def _at_fork_reinit(self) -> None:
         self._lock._at_fork_reinit()
         self._turns.clear()
+
+
+def _is_left_behind(waiter: Green | None) -> bool:
+    return waiter is not None and waiter.dead

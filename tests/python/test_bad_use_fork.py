@@ -185,3 +185,26 @@ def test_who_waits_in_the_parent_takes_nothing_in_the_child() -> None:
     assert in_child(use)
     assert semaphore.waiting == 1
     green.killall(waiting)
+
+
+@isolated
+def test_greens_that_wait_for_a_condition_in_the_parent_are_not_notified_in_the_child() -> None:
+    condition = green.Condition()
+
+    def wait() -> bool:
+        with condition:
+            return condition.wait(SECONDS)
+
+    def use() -> bool:
+        assert condition.waiting == 0
+        mine = green.spawn(wait)
+        green.sleep(0)
+        with condition:
+            condition.notify()
+        return mine.get()
+
+    parents = green.spawn(wait)
+    green.sleep(0)
+
+    assert in_child(use)
+    parents.kill(block=True)

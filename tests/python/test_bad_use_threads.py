@@ -106,8 +106,9 @@ def test_what_a_green_left_behind_waited_for_goes_to_whoever_comes_next() -> Non
     lock.release()
     queue.put(1)
     threads_lock.release()
+    assert condition.waiting == 1
     with condition:
-        condition.notify(2)
+        condition.notify()
 
     assert len(green.joinall(others, SECONDS)) == len(others)
     assert [each.get() for each in others] == [True, True, 1, True, True]
