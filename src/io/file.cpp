@@ -43,14 +43,23 @@ bool cached(int file_fd, std::int64_t offset) {
   return ::preadv2(file_fd, &part, 1, offset, RWF_NOWAIT) >= 0 || errno != EAGAIN;
 }
 
+// A file that may be closed, and its number another's, while a fiber waits.
+struct Source {
+  bool closed() const { return closes != nullptr && *closes != closes_before; }
+  int fd;
+  const unsigned* closes;
+  unsigned closes_before = closes != nullptr ? *closes : 0;
+};
+
 // Brings [offset, offset + count) of the file into the page cache.
-Status read_ahead(int file_fd, std::int64_t offset, std::size_t count) {
+Status read_ahead(const Source& file, std::int64_t offset, std::size_t count) {
   const auto scratch = std::make_unique<std::byte[]>(kReadAheadBytes);
   while (count > 0) {
     const Result<std::size_t> got =
-        await_transfer(Op::Kind::read, "read", file_fd,
+        await_transfer(Op::Kind::read, "read", file.fd,
                        {scratch.get(), std::min(count, kReadAheadBytes)}, offset, kNever);
     if (!got.ok()) return got.error();
+    if (file.closed()) return Errno{EBADF};
     if (*got == 0) break;
     offset += static_cast<std::int64_t>(*got);
     count -= *got;
@@ -58,14 +67,17 @@ Status read_ahead(int file_fd, std::int64_t offset, std::size_t count) {
   return Done{};
 }
 
-// sendfile(2) has no MSG_DONTWAIT: the descriptor itself must be non-blocking meanwhile.
+// sendfile(2) has no MSG_DONTWAIT: the descriptor itself must be non-blocking meanwhile, but not
+// while its fiber waits, when others may use it.
 class NonBlocking {
  public:
   explicit NonBlocking(int fd) : fd_(fd), flags_(::fcntl(fd, F_GETFL)) {
     if (flags_ >= 0 && (flags_ & O_NONBLOCK) == 0) ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
   }
   ~NonBlocking() {
+    const int error = errno;
     if (flags_ >= 0 && (flags_ & O_NONBLOCK) == 0) ::fcntl(fd_, F_SETFL, flags_);
+    errno = error;
   }
   NonBlocking(const NonBlocking&) = delete;
   NonBlocking& operator=(const NonBlocking&) = delete;
@@ -84,6 +96,7 @@ bool ignores_sigpipe() {
 // Nor has it MSG_NOSIGNAL, and an application may have given SIGPIPE, which Python ignores, its
 // deadly default back.
 ssize_t sendfile_without_signal(int fd, int file_fd, off_t offset, std::size_t count) {
+  const NonBlocking guard(fd);
   if (ignores_sigpipe()) return ::sendfile(fd, file_fd, &offset, count);
   sigset_t pipe_signal;
   sigset_t before;
@@ -116,15 +129,19 @@ Result<std::size_t> write(int fd, ConstBytes from, std::int64_t offset, Instant 
                         {const_cast<std::byte*>(from.data()), from.size()}, offset, deadline);
 }
 
-Result<std::size_t> send_file(
-    int fd, int file_fd, std::int64_t offset, std::size_t count, Duration progress) {
-  const NonBlocking guard(fd);
+Result<std::size_t> send_file(int fd,
+                              int file_fd,
+                              std::int64_t offset,
+                              std::size_t count,
+                              Duration progress,
+                              const unsigned* closes) {
+  const Source file{file_fd, closes};
   std::size_t sent = 0;
   while (sent < count) {
     const std::size_t step = std::min(count - sent, kSendFileStep);
     const auto at = offset + static_cast<std::int64_t>(sent);
     if (!cached(file_fd, at) || !cached(file_fd, at + static_cast<std::int64_t>(step) - 1)) {
-      if (const Status ready = read_ahead(file_fd, at, step); !ready.ok()) return ready.error();
+      if (const Status ready = read_ahead(file, at, step); !ready.ok()) return ready.error();
     }
     const ssize_t moved = sendfile_without_signal(fd, file_fd, at, step);
     if (moved == 0) break;
@@ -138,6 +155,7 @@ Result<std::size_t> send_file(
     if (errno != EAGAIN) return Errno{errno};
     const Result<short> writable = poll(fd, POLLOUT, deadline_of(progress));
     if (!writable.ok()) return writable.error();
+    if (file.closed()) return Errno{EBADF};
   }
   return sent;
 }

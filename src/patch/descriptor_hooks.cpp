@@ -60,7 +60,7 @@ PyObject* hook_pwrite(Call& call) {
   const auto bytes = static_cast<std::size_t>(data.len);
   PyBuffer_Release(&data);
   if (bytes > kWriteAtOnce && is_disk_file(fd))
-    return call_natively(call, NativeWork::wait, "the disk");
+    return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
   return spend_turn(fd) ? call.pass_on() : nullptr;
 }
 
@@ -129,9 +129,10 @@ PyObject* hook_splice(Call& call) {
       (flags & SPLICE_F_NONBLOCK) != 0 || is_nonblocking(from) || is_nonblocking(to)) {
     return call.pass_on();
   }
+  const StillOpen open(from, to);
   if (!await_ready(from, Direction::reading) || !await_ready(to, Direction::writing))
     return nullptr;
-  return call_natively(call, NativeWork::wait, "splice");
+  return call_natively(call, NativeWork::wait, "splice", open);
 }
 
 // --- sendfile
@@ -147,12 +148,14 @@ bool sendfile_offset(PyObject* given, int file_fd, Py_ssize_t* offset, bool* own
 
 PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py_ssize_t count) {
   FdTurns* turns = fd_turns(fd);
+  const StillOpen file(file_fd);
   if (turns == nullptr || !spend_turn(fd)) return nullptr;
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
   for (;;) {
-    const Result<std::size_t> sent =
-        io::send_file(fd, file_fd, offset, static_cast<std::size_t>(count));
+    if (!file.check()) return nullptr;
+    const Result<std::size_t> sent = io::send_file(
+        fd, file_fd, offset, static_cast<std::size_t>(count), Duration::max(), file.closes());
     if (sent.ok()) return PyLong_FromSize_t(*sent);
     if (sent.error().code == EINVAL) return call.pass_on();
     if (turn.failed(sent.error(), kNever)) return nullptr;

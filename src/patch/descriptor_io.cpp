@@ -128,7 +128,7 @@ PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
   if (bytes == 0) return call.pass_on();
   // A terminal that is ready may take as little as one byte, and io_uring blocks in it as well.
   if (bytes > kTerminalAtOnce && ::isatty(fd) == 1 && !is_nonblocking(fd))
-    return call_natively(call, NativeWork::wait, "a terminal");
+    return call_natively(call, NativeWork::wait, "a terminal", StillOpen(fd));
   if (bytes <= PIPE_BUF) return when_ready(call, fd, Direction::writing);
   const bool at_once = is_disk_file(fd) ? bytes <= kWriteAtOnce : is_nonblocking(fd);
   if (at_once) return spend_turn(fd) ? call.pass_on() : nullptr;

@@ -22,12 +22,30 @@ namespace {
 
 using py::Ref;
 
-PyObject* natively(const Call& call) {
-  return call_natively(call, NativeWork::wait, "the disk");
+PyObject* natively(const Call& call, const StillOpen& open = {}) {
+  return call_natively(call, NativeWork::wait, "the disk", open);
 }
 
 PyObject* hook_natively(Call& call) {
   return py::can_park() ? natively(call) : call.pass_on();
+}
+
+PyObject* hook_posix_fallocate(Call& call) {
+  int fd = -1;
+  if (!py::can_park()) return call.pass_on();
+  if (call.count() > 0 && as_int(call.item(0), &fd)) return natively(call, StillOpen(fd));
+  return natively(call);
+}
+
+PyObject* hook_copy_file_range(Call& call) {
+  PyObject* given[5] = {};
+  int from = -1, to = -1;
+  if (!py::can_park()) return call.pass_on();
+  if (call.arrange({"src", "dst", "count", "offset_src", "offset_dst"}, given)) {
+    if (given[0] == nullptr || !as_int(given[0], &from)) from = -1;
+    if (given[1] == nullptr || !as_int(given[1], &to)) to = -1;
+  }
+  return natively(call, StillOpen(from, to));
 }
 
 // --- Files of which much goes
@@ -92,7 +110,7 @@ PyObject* hook_truncate(Call& call) {
   struct stat status;
   const bool found =
       as_int(given[0], &fd) ? ::fstat(fd, &status) == 0 : look_at(given[0], nullptr, 0, &status);
-  return found && gives_back_much(status, length) ? natively(call) : call.pass_on();
+  return found && gives_back_much(status, length) ? natively(call, StillOpen(fd)) : call.pass_on();
 }
 
 // --- mmap.flush
@@ -160,8 +178,8 @@ PyObject* hook_tcsetattr(Call& call) {
 
 constexpr Target targets[] = {
     target<hook_natively, 0>("posix", nullptr, "sync"),
-    target<hook_natively, 1>("posix", nullptr, "posix_fallocate"),
-    target<hook_natively, 2>("posix", nullptr, "copy_file_range", true),
+    target<hook_posix_fallocate>("posix", nullptr, "posix_fallocate"),
+    target<hook_copy_file_range>("posix", nullptr, "copy_file_range", true),
     target<hook_unlink, 0>("posix", nullptr, "unlink"),
     target<hook_unlink, 1>("posix", nullptr, "remove"),
     target<hook_rename, 0>("posix", nullptr, "rename"),

@@ -197,15 +197,30 @@ bool has_waiters(int fd) {
   return turns != nullptr && !turns->idle();
 }
 
+StillOpen::StillOpen(int fd, int other) {
+  const int fds[] = {fd, other};
+  for (int i = 0; i < 2; i++) {
+    // A number beyond the table is no descriptor.
+    turns_[i] = fds[i] < 0 ? nullptr : fd_turns(fds[i]);
+    if (turns_[i] == nullptr)
+      PyErr_Clear();
+    else
+      closes_[i] = turns_[i]->closes;
+  }
+}
+
+bool StillOpen::check() const {
+  for (int i = 0; i < 2; i++) {
+    if (turns_[i] == nullptr || turns_[i]->closes == closes_[i]) continue;
+    set_errno(EBADF);
+    return false;
+  }
+  return true;
+}
+
 bool yield_turn(int fd) {
-  // A number beyond the table is no descriptor.
-  const FdTurns* turns = fd < 0 ? nullptr : fd_turns(fd);
-  if (turns == nullptr) PyErr_Clear();
-  const unsigned closes = turns == nullptr ? 0 : turns->closes;
-  if (!yield_turn()) return false;
-  if (turns == nullptr || turns->closes == closes) return true;
-  set_errno(EBADF);
-  return false;
+  const StillOpen open(fd);
+  return yield_turn() && open.check();
 }
 
 bool spend_turn(int fd) {

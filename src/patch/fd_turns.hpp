@@ -76,6 +76,24 @@ class Turn {
   bool owns_ = false;
 };
 
+/// Descriptors that a call goes on to use after others had a turn. Not copied into the child of a
+/// fork.
+class StillOpen {
+ public:
+  StillOpen() = default;
+  explicit StillOpen(int fd) : StillOpen(fd, -1) {}
+  StillOpen(int fd, int other);
+
+  /// False, and EBADF is set: one has been closed since, and its number may be another file's.
+  bool check() const;
+  /// What changes when the first is closed; nullptr: that is none.
+  const unsigned* closes() const { return turns_[0] != nullptr ? &turns_[0]->closes : nullptr; }
+
+ private:
+  const FdTurns* turns_[2] = {};
+  unsigned closes_[2] = {};
+};
+
 /// yield_turn() of a call that goes on to use `fd`. EBADF when that was closed meanwhile: the
 /// number may be another file's.
 bool yield_turn(int fd);

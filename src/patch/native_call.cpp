@@ -26,6 +26,7 @@ struct Job {
   OwnedCall call;
   py::Ref self;
   void (*undo)(PyObject*, PyObject*);
+  StillOpen open;
   sigset_t signal_mask;  // The caller's, which a child process that the call starts inherits.
   PyObject* result = nullptr;
   PyObject *error_type = nullptr, *error_value = nullptr, *error_trace = nullptr;
@@ -180,7 +181,7 @@ void* Pool::work(void* argument) {
     if (job == nullptr) break;
     if (!job->given_up) {
       if (!quiet) ::pthread_sigmask(SIG_SETMASK, &job->signal_mask, nullptr);
-      job->result = job->call.run();
+      job->result = job->open.check() ? job->call.run() : nullptr;
       if (!quiet) block_signals(nullptr);
       if (pool_of_this_thread != &pool) py::end_forked_child();
       if (job->result == nullptr)
@@ -233,12 +234,9 @@ NativeCounts native_counts(NativeWork work) {
   return pool != nullptr ? pool->counts() : NativeCounts{};
 }
 
-PyObject* call_natively(const Call& call,
-                        NativeWork work,
-                        const char* what,
-                        void (*undo)(PyObject*, PyObject*)) {
-  Job* job = submit_job(call, work, true, undo);
-  if (job == nullptr) return nullptr;
+namespace {
+
+PyObject* await_result(Job* job, const char* what) {
   while (!job->done) {
     py::park_on(job, kNever, false, what);
     if (!py::raise_if_interrupted()) continue;
@@ -256,6 +254,26 @@ PyObject* call_natively(const Call& call,
   if (result == nullptr) PyErr_Restore(job->error_type, job->error_value, job->error_trace);
   delete job;
   return result;
+}
+
+}  // namespace
+
+PyObject* call_natively(const Call& call,
+                        NativeWork work,
+                        const char* what,
+                        void (*undo)(PyObject*, PyObject*)) {
+  Job* job = submit_job(call, work, true, undo);
+  return job != nullptr ? await_result(job, what) : nullptr;
+}
+
+PyObject* call_natively(const Call& call,
+                        NativeWork work,
+                        const char* what,
+                        const StillOpen& open) {
+  Job* job = submit_job(call, work, true, nullptr);
+  if (job == nullptr) return nullptr;
+  job->open = open;
+  return await_result(job, what);
 }
 
 }  // namespace greenwsgi::patch

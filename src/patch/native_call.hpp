@@ -10,6 +10,7 @@
 
 #include "greenwsgi/base/clock.hpp"
 #include "src/patch/call.hpp"
+#include "src/patch/fd_turns.hpp"
 
 namespace greenwsgi::patch {
 
@@ -46,5 +47,7 @@ PyObject* call_natively(const Call& call,
                         NativeWork work,
                         const char* what,
                         void (*undo)(PyObject* self, PyObject* result) = nullptr);
+/// The same with descriptors, which others may close before the thread begins: then EBADF.
+PyObject* call_natively(const Call& call, NativeWork work, const char* what, const StillOpen& open);
 
 }  // namespace greenwsgi::patch

@@ -97,7 +97,7 @@ PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t 
     const ssize_t count = read_cached(fd, parts, offset);
     if (count >= 0) return PyLong_FromSsize_t(count);
   }
-  return call_natively(call, NativeWork::wait, "the disk");
+  return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
 }
 
 PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_for_disk) {
@@ -105,7 +105,7 @@ PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_f
   if (bytes == 0) return call.pass_on();
   if (is_disk_file(fd)) {
     if (bytes > kWriteAtOnce || waits_for_disk)
-      return call_natively(call, NativeWork::wait, "the disk");
+      return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
     return spend_turn(fd) ? call.pass_on() : nullptr;
   }
   if ((bytes <= PIPE_BUF && ::isatty(fd) == 0) || is_nonblocking(fd))

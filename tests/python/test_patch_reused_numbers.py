@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import socket
 import tempfile
 from collections.abc import Callable
 
@@ -11,6 +13,7 @@ from patched import isolated, patch
 
 import green
 
+LARGE = 8 << 20
 ROUNDS = 100  # Every 32nd call gives its turn away before it begins.
 
 
@@ -20,6 +23,15 @@ def fate(reader: green.Green) -> object:
         return reader.get()
     except OSError as error:
         return error.errno
+
+
+def two_files(folder: str) -> list[str]:
+    """One full of "1", one of "2", larger than what a pipe or a socket takes at once."""
+    names = [os.path.join(folder, name) for name in ("one", "other")]
+    for name, byte in zip(names, (b"1", b"2"), strict=True):
+        with open(name, "wb") as file:
+            file.write(byte * LARGE)
+    return names
 
 
 def close_under_readers(begin: Callable[[int], green.Green]) -> None:
@@ -60,16 +72,111 @@ def test_an_unbuffered_file_s_read_is_ended_by_a_close_of_its_descriptor() -> No
 def test_a_large_read_of_a_file_ends_where_its_descriptor_is_closed() -> None:
     patch()
     with tempfile.TemporaryDirectory() as folder:
-        names = [os.path.join(folder, name) for name in ("one", "other")]
-        for name, byte in zip(names, (b"1", b"2"), strict=True):
-            with open(name, "wb") as file:
-                file.write(byte * (8 << 20))
-        fd = os.open(names[0], os.O_RDONLY)
-        reader = green.spawn(os.read, fd, 8 << 20)
+        one, other = two_files(folder)
+        fd = os.open(one, os.O_RDONLY)
+        reader = green.spawn(os.read, fd, LARGE)
         green.sleep(0)
         assert not reader.dead  # It gives its turn away between the pieces.
         os.close(fd)
-        assert os.open(names[1], os.O_RDONLY) == fd
+        assert os.open(other, os.O_RDONLY) == fd
 
         assert fate(reader) == errno.EBADF
         os.close(fd)
+
+
+def drain(fd: int) -> bytes:
+    """What there is to read now, until nothing comes any more."""
+    arrived = b""
+    while select.select([fd], [], [], 0)[0]:
+        arrived += os.read(fd, LARGE)
+        green.sleep(0)
+        green.sleep(0)
+    return arrived
+
+
+@isolated
+def test_a_sendfile_that_waits_for_its_receiver_sends_nothing_of_another_file() -> None:
+    patch()
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryDirectory() as folder, ours, theirs:
+        one, other = two_files(folder)
+        fd = os.open(one, os.O_RDONLY)
+        sender = green.spawn(os.sendfile, theirs.fileno(), fd, 0, LARGE)
+        green.sleep(0)
+        assert not sender.dead
+        os.close(fd)
+        assert os.open(other, os.O_RDONLY) == fd
+        arrived = drain(ours.fileno())
+
+        assert set(arrived) == set(b"1")
+        assert fate(sender) == errno.EBADF
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 0
+        os.close(fd)
+
+
+@isolated
+def test_a_sendfile_that_stands_in_line_for_its_receiver_sends_nothing_of_another_file() -> None:
+    patch()
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryDirectory() as folder, ours, theirs:
+        one, other = two_files(folder)
+        stays, fd = os.open(one, os.O_RDONLY), os.open(one, os.O_RDONLY)
+        senders = [
+            green.spawn(os.sendfile, theirs.fileno(), each, 0, LARGE // 8) for each in (stays, fd)
+        ]
+        green.sleep(0)
+        os.close(fd)
+        assert os.open(other, os.O_RDONLY) == fd
+
+        arrived = drain(ours.fileno())
+        assert (set(arrived), len(arrived)) == (set(b"1"), LARGE // 8)
+        fates = [fate(each) for each in senders]
+        assert fates == [LARGE // 8, errno.EBADF], fates
+        for each in (stays, fd):
+            os.close(each)
+
+
+@isolated
+def test_a_splice_that_waits_for_room_moves_nothing_of_another_file() -> None:
+    patch()
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    filled = os.write(write, b"0" * LARGE)
+    os.set_blocking(write, True)
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = two_files(folder)
+        fd = os.open(one, os.O_RDONLY)
+        mover = green.spawn(os.splice, fd, write, 4096)
+        green.sleep(0)
+        assert not mover.dead
+        os.close(fd)
+        assert os.open(other, os.O_RDONLY) == fd
+        arrived = drain(read)
+
+        assert fate(mover) == errno.EBADF
+        assert len(arrived + drain(read)) == filled
+        for each in (fd, read, write):
+            os.close(each)
+
+
+@isolated
+def test_a_native_thread_that_has_not_begun_moves_nothing_of_another_file() -> None:
+    patch()
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = two_files(folder)
+        target = os.open(os.path.join(folder, "target"), os.O_RDWR | os.O_CREAT)
+        for call in (
+            lambda fd: os.copy_file_range(fd, target, 4096, 0, 0),
+            lambda fd: os.preadv(fd, [bytearray(4096)] * (LARGE // 4096 // 8), 0),
+        ):
+            for _ in range(ROUNDS):
+                fd = os.open(one, os.O_RDONLY)
+                mover = green.spawn(call, fd)
+                green.sleep(0)
+                os.close(fd)
+                assert os.open(other, os.O_RDONLY) == fd
+
+                assert fate(mover) in (errno.EBADF, 4096, LARGE // 8)
+                assert b"2" not in os.pread(target, 4096, 0)
+                os.close(fd)
+        os.close(target)

@@ -42,14 +42,16 @@ Result<std::size_t> sendmsg(int fd,
 /// On failure an unknown prefix has been sent.
 Status send_all(int fd, std::span<iovec> parts, Duration progress = Duration::max());
 /// Sends `count` bytes of `file_fd` from `offset` (sendfile(2)); pages that are not cached are read
-/// without blocking the thread. The socket is O_NONBLOCK meanwhile. Bytes sent; fewer than `count`
-/// at the end of the file. EINVAL when the kernel cannot sendfile from this file; nothing has been
-/// sent then. Never raises SIGPIPE.
+/// without blocking the thread. The socket is O_NONBLOCK in each system call. Bytes sent; fewer
+/// than `count` at the end of the file. EINVAL when the kernel cannot sendfile from this file;
+/// nothing has been sent then. Never raises SIGPIPE. `closes`: a number that changes when `file_fd`
+/// is closed, which ends it with EBADF.
 Result<std::size_t> send_file(int fd,
                               int file_fd,
                               std::int64_t offset,
                               std::size_t count,
-                              Duration progress = Duration::max());
+                              Duration progress = Duration::max(),
+                              const unsigned* closes = nullptr);
 
 /// pread(2), or read(2) with offset -1. Regular files do not block the thread.
 Result<std::size_t> read(int fd, Bytes into, std::int64_t offset = -1, Instant deadline = kNever);

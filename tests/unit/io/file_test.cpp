@@ -102,6 +102,27 @@ TEST_CASE("send_file: a large file to a peer that reads slowly arrives whole") {
   ::close(stream.fd);
 }
 
+TEST_CASE("send_file: a file that is closed while its peer takes nothing is EBADF") {
+  IoWorld world;
+  const TemporaryFile file(std::string(2'000'000, 'x'));
+  const SimStream stream = world.hub.stream();
+  stream.peer->stops_reading(world.hub.now());
+  unsigned closes = 7;
+  bool blocking_meanwhile = false;
+  world.hub.at(world.hub.in(1s), [&] {
+    closes += 1;
+    blocking_meanwhile = (::fcntl(stream.fd, F_GETFL) & O_NONBLOCK) == 0;
+    stream.peer->reads_again(world.hub.in(1s));
+  });
+
+  CHECK(error_of(io::send_file(stream.fd, file.fd, 0, 2'000'000, Duration::max(), &closes)) ==
+        EBADF);
+
+  CHECK(blocking_meanwhile);
+  CHECK(stream.peer->received().size() < 2'000'000);
+  ::close(stream.fd);
+}
+
 TEST_CASE("send_file: a peer that takes nothing is ETIMEDOUT, an interrupt ECANCELED") {
   IoWorld world;
   const TemporaryFile file(std::string(2'000'000, 'x'));
