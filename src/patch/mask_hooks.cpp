@@ -2,7 +2,9 @@
 //
 // The original does it, and the mask is the green's from then on: a switch puts it in force. But
 // the original also runs the handlers of signals that it has let through, and these may switch: so
-// what it is about to do is worked out before.
+// what it is about to do is worked out before. Faults are never blocked while a green other than
+// the root runs (signal_mask.hpp): they are left out of what the original is told, and put into
+// what it answers.
 #include <signal.h>
 
 #include "src/patch/hooks.hpp"
@@ -29,7 +31,7 @@ void take_indices(PyObject* signals) {
 
 // As pthread_sigmask(3) does it: what cannot be blocked is left out. What the original refuses may
 // be anything here.
-SignalMask after_change(int how, PyObject* signals) {
+SignalMask after_change(SignalMask before, int how, PyObject* signals) {
   sigset_t given;
   sigemptyset(&given);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(signals); i++) {
@@ -38,11 +40,27 @@ SignalMask after_change(int how, PyObject* signals) {
   }
   sigdelset(&given, SIGKILL);
   sigdelset(&given, SIGSTOP);
-  const SignalMask before = py::kernel_mask();
   const SignalMask mask = py::mask_of(given);
   if (how == SIG_BLOCK) return before | mask;
   if (how == SIG_UNBLOCK) return before & ~mask;
   return how == SIG_SETMASK ? mask : before;
+}
+
+// False: a Python error is set.
+bool leave_out_faults(PyObject* signals) {
+  for (Py_ssize_t i = PyList_GET_SIZE(signals); i-- > 0;) {
+    int number = 0;
+    const bool fault = as_int(PyList_GET_ITEM(signals, i), &number) && number == SIGSEGV;
+    if (fault && PyList_SetSlice(signals, i, i + 1, nullptr) < 0) return false;
+  }
+  return true;
+}
+
+PyObject* with_faults(PyObject* told) {
+  const Ref number = told != nullptr ? Ref::steal(PyLong_FromLong(SIGSEGV)) : Ref();
+  if (number && PySet_Add(told, number.get()) == 0) return told;
+  Py_XDECREF(told);
+  return nullptr;
 }
 
 PyObject* hook_pthread_sigmask(Call& call) {
@@ -58,11 +76,13 @@ PyObject* hook_pthread_sigmask(Call& call) {
   if (!arguments) return nullptr;
   py::Runtime* runtime = py::Runtime::current();
   py::GreenState& green = *runtime->running();
-  green.choose_mask(after_change(how, signals.get()));
+  const SignalMask faults = green.faults();
+  green.choose_mask(after_change(py::kernel_mask() | faults, how, signals.get()));
+  if (!green.is_root() && !leave_out_faults(signals.get())) return nullptr;
   PyObject* result = call.original(arguments.get());
   // A handler may have forked: then this is another runtime's child.
-  if (py::Runtime::current() == runtime) green.choose_mask(py::kernel_mask());
-  return result;
+  if (py::Runtime::current() == runtime) green.choose_mask(py::kernel_mask() | green.faults());
+  return faults != 0 ? with_faults(result) : result;
 }
 
 constexpr Target targets[] = {

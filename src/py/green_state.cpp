@@ -83,14 +83,15 @@ GreenState::GreenState(Runtime& runtime, Fiber& fiber, PyObject* context, Signal
     : thread_(runtime.thread()),
       runtime_(runtime),
       fiber_(fiber),
-      mask_(mask),
+      mask_(mask & ~kFaults),
+      faults_(mask & kFaults),
       began_(runtime.turn_began()),
       stopped_(began_) {
   GW_ASSERT(fiber.local == nullptr);
   GW_ASSERT(!fiber.is_root());
   has_ident_ = Runtime::gives_identities;
   slice_.start(thread_, place_of(fiber), context);
-  runtime.mask_.put(mask);
+  runtime.mask_.put(mask_);
   runtime.signals_.saw_python();
   fiber.local = this;
   runtime.greens_.push_back(*this);
@@ -154,7 +155,8 @@ void GreenState::end_overflow() {
 
 void GreenState::choose_mask(SignalMask value) {
   GW_ASSERT(runtime_.running() == this);
-  mask_ = runtime_.mask_.choose(value);
+  faults_ = is_root() ? 0 : value & kFaults;
+  mask_ = runtime_.mask_.choose(value & ~faults_);
 }
 
 void GreenState::leave(void* local) noexcept {

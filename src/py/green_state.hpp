@@ -114,9 +114,12 @@ class GreenState : public ListNode {
   /// Has it been thrown what the end of the interpreter throws?
   bool told_to_end = false;
 
-  /// Its signal mask, in force while it runs; new greens begin with their spawner's.
-  SignalMask mask() const { return mask_; }
-  /// While it runs: it has set the kernel's mask to `value`, or is about to.
+  /// Its signal mask, in force while it runs but for faults(); new greens begin with their
+  /// spawner's.
+  SignalMask mask() const { return mask_ | faults_; }
+  /// What is part of its mask, but not of the kernel's; nothing of the root's.
+  SignalMask faults() const { return faults_; }
+  /// While it runs: its mask is `value`, which the kernel has by now, or soon, but for kFaults.
   void choose_mask(SignalMask value);
 
   /// What the patch room keeps for the green that runs a thread's function.
@@ -170,6 +173,7 @@ class GreenState : public ListNode {
   List<TimedThrow> timed_;
   Poke poke_;
   SignalMask mask_ = kThreadsMask;
+  SignalMask faults_ = 0;
   unsigned scopes_ = 0;
   int recursion_taken_ = 0;  // While the yellow zone is open.
   bool has_ident_ = false;

@@ -18,6 +18,10 @@ using SignalMask = std::uint64_t;
 /// What the thread blocked before any of its greens changed a mask. No mask has this bit.
 inline constexpr SignalMask kThreadsMask = SignalMask{1} << (SIGKILL - 1);
 
+/// What the kernel never blocks while a green runs, because a fault that is blocked ends the
+/// process: the handler for stacks that overflow (overflow.hpp) must come to run.
+inline constexpr SignalMask kFaults = SignalMask{1} << (SIGSEGV - 1);
+
 SignalMask mask_of(const sigset_t& signals);
 
 /// What the calling thread blocks now.

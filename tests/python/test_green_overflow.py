@@ -1,6 +1,7 @@
 """Greens that use up their stack: RecursionError where CPython looks at all, else a clear end."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -196,3 +197,45 @@ def test_a_crash_elsewhere_is_left_to_whoever_handled_it() -> None:
 
     assert done.returncode == -11
     assert done.stderr == ""
+
+
+BLOCK_ALL = """
+import signal
+green.monkey_patch()
+def block():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+"""
+
+
+def test_recursion_through_c_is_an_error_also_where_all_signals_are_blocked() -> None:
+    check(
+        THROUGH_C
+        + BLOCK_ALL
+        + """
+def work():
+    block()
+    return overflow(), green.spawn(overflow).get()
+print(green.spawn(work).get())
+block()
+print(green.spawn(overflow).get())
+""",
+        "('refused', 'refused')\nrefused\n",
+    )
+
+
+def test_the_end_of_a_green_that_blocks_all_signals_is_told() -> None:
+    done = run(
+        "import green"
+        + BLOCK_ALL
+        + """
+def work():
+    block()
+    x = iter(())
+    for _ in range(100000): x = map(int, x)
+    next(x)
+green.spawn(work).join()
+"""
+    )
+
+    assert done.returncode == -signal.SIGSEGV
+    assert "green stack overflow in green" in done.stderr

@@ -401,7 +401,7 @@ def test_the_answers_are_those_of_the_unpatched_function() -> None:
             outcome(change, signal.SIG_BLOCK, [ONE, TWO]),
             outcome(change, signal.SIG_UNBLOCK, (number for number in (ONE, 64))),
             outcome(change, signal.SIG_SETMASK, everything),
-            kernels_mask(),
+            kernels_mask() | {signal.SIGSEGV},
             outcome(change, signal.SIG_SETMASK, {Index()}),
             outcome(change, signal.SIG_BLOCK, [ONE, True]),
             kernels_mask(),
@@ -423,6 +423,31 @@ def test_the_answers_are_those_of_the_unpatched_function() -> None:
     assert_same(outcomes(), before)
     assert_same(together(outcomes)[0], before)
     assert_same(outcomes(), before)
+
+
+# --- Faults
+
+
+@isolated
+def test_faults_that_a_green_blocks_are_told_as_blocked() -> None:
+    patch()
+    import green
+
+    fault = int(signal.SIGSEGV)
+
+    def change() -> list[set[int]]:
+        told = [block(fault, ONE), block()]
+        green.sleep(0)
+        told.append(green.spawn(block).get())
+        told.append(set(map(int, signal.pthread_sigmask(signal.SIG_UNBLOCK, [fault]))))
+        return [*told, mask()]
+
+    assert green.spawn(change).get() == [set(), {fault, ONE}, {fault, ONE}, {fault, ONE}, {ONE}]
+    block(fault)
+    assert mask() == {fault}
+    assert green.spawn(block).get() == {fault}
+    assert green.spawn(kernels_mask).get() == set()
+    assert mask() == {fault}
 
 
 # --- Who needs it
