@@ -176,22 +176,22 @@ PyObject* debug_counts(PyObject*, PyObject*) {
       "operations", Py_ssize_t(scheduler.hub().in_flight()));
 }
 
-// Has multiprocessing end its pools and managers while their threads, which are greens, still run.
-// It does so by itself where it was imported after this module, and never twice.
-void end_multiprocessing() {
-  const Ref name = Ref::steal(PyUnicode_FromString("multiprocessing.util"));
-  const Ref module = name ? Ref::steal(PyImport_GetModule(name.get())) : Ref();
-  const Ref done =
-      module ? Ref::steal(PyObject_CallMethod(module.get(), "_exit_function", nullptr)) : Ref();
-  if (PyErr_Occurred()) PyErr_WriteUnraisable(module.get());
-}
+// Greens end when all exit handlers have run, also those that were registered before this module
+// was imported and so run after ours: `atexit` lets go of what it was given when it has called them
+// all, and then the last reference to the argument of ours goes.
+constexpr const char* kExitName = "greenwsgi.exit";
+bool exits = false;  // Else atexit._clear() was called.
 
 PyObject* at_exit(PyObject*, PyObject*) {
-  if (py::can_switch()) end_multiprocessing();
+  exits = true;
+  Py_RETURN_NONE;
+}
+
+void after_exit_handlers(PyObject*) {
+  if (!exits) return;
   py::close_runtime();
   py::stop_watchdog();
   py::stop_trace();
-  Py_RETURN_NONE;
 }
 
 PyObject* after_fork_in_child(PyObject*, PyObject*) {
@@ -227,32 +227,34 @@ PyMethodDef functions[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyMethodDef at_exit_method = {"at_exit", at_exit, METH_NOARGS, nullptr};
+PyMethodDef at_exit_method = {"at_exit", at_exit, METH_O, nullptr};
 PyMethodDef after_fork_method = {"after_fork_in_child", after_fork_in_child, METH_NOARGS, nullptr};
 
-bool call_with(const char* module_name,
-               const char* name,
-               PyMethodDef* method,
-               const char* keyword) {
-  const Ref module = Ref::steal(PyImport_ImportModule(module_name));
-  if (!module) return false;
-  const Ref register_it = Ref::steal(PyObject_GetAttrString(module.get(), name));
-  const Ref callback = Ref::steal(PyCFunction_New(method, nullptr));
-  if (!register_it || !callback) return false;
-  if (keyword == nullptr)
-    return bool(Ref::steal(PyObject_CallOneArg(register_it.get(), callback.get())));
+bool register_at_exit() {
+  const Ref module = Ref::steal(PyImport_ImportModule("atexit"));
+  const Ref callback = Ref::steal(PyCFunction_New(&at_exit_method, nullptr));
+  const Ref last = Ref::steal(PyCapsule_New(&exits, kExitName, after_exit_handlers));
+  if (!module || !callback || !last) return false;
+  return bool(
+      Ref::steal(PyObject_CallMethod(module.get(), "register", "OO", callback.get(), last.get())));
+}
+
+bool register_at_fork() {
+  const Ref module = Ref::steal(PyImport_ImportModule("os"));
+  const Ref callback = Ref::steal(PyCFunction_New(&after_fork_method, nullptr));
+  if (!module || !callback) return false;
+  const Ref function = Ref::steal(PyObject_GetAttrString(module.get(), "register_at_fork"));
   const Ref none = Ref::steal(PyTuple_New(0));
-  const Ref keywords = Ref::steal(Py_BuildValue("{s:O}", keyword, callback.get()));
-  if (!none || !keywords) return false;
-  return bool(Ref::steal(PyObject_Call(register_it.get(), none.get(), keywords.get())));
+  const Ref keywords = Ref::steal(Py_BuildValue("{s:O}", "after_in_child", callback.get()));
+  if (!function || !none || !keywords) return false;
+  return bool(Ref::steal(PyObject_Call(function.get(), none.get(), keywords.get())));
 }
 
 }  // namespace
 
 int add_functions(PyObject* module) {
   if (PyModule_AddFunctions(module, functions) < 0) return -1;
-  if (!call_with("atexit", "register", &at_exit_method, nullptr)) return -1;
-  return call_with("os", "register_at_fork", &after_fork_method, "after_in_child") ? 0 : -1;
+  return register_at_exit() && register_at_fork() ? 0 : -1;
 }
 
 }  // namespace greenwsgi::module

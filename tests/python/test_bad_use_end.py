@@ -25,16 +25,17 @@ def run(program: str, *arguments: str) -> tuple[int, str, str]:
 LATE = """
 import atexit, sys
 
-def late():
-    # Registered before green's own handler, so it runs after that.
-    for name, call in calls.items():
-        try:
-            print(name, call())
-        except BaseException as error:
-            print(name, type(error).__name__, error)
+class Late:
+    # `atexit` lets go of it after all handlers have run, and after green's own argument.
+    def __del__(self):
+        for name, call in calls.items():
+            try:
+                print(name, call())
+            except BaseException as error:
+                print(name, type(error).__name__, error)
 
-atexit.register(late)
 import green, threading, time
+atexit.register(lambda late: None, Late())
 from green import debug
 if "patched" in sys.argv:
     green.monkey_patch()
@@ -115,12 +116,53 @@ def test_after_greens_have_ended_what_needs_them_is_refused_and_the_rest_works(
     assert lines[len(refused) :] == expected
 
 
-def test_in_an_exit_handler_before_greens_end_they_still_run() -> None:
-    program = """
-    import atexit, green
-    atexit.register(lambda: print(green.spawn(lambda: 5).get()))
+@pytest.mark.parametrize("patched", ["", "patched"])
+@pytest.mark.parametrize("first", ["green", "atexit"])
+def test_in_an_exit_handler_greens_run_whenever_it_was_registered(first: str, patched: str) -> None:
+    program = f"""
+    import {first}, atexit
+    def late():
+        items = queue.Queue() if "patched" in sys.argv else green.Queue()
+        green.spawn(items.put, green.spawn(lambda: 5).get())
+        to_work.put(items.get())
+        print(worked.get())
+    atexit.register(late)
+    import queue, sys, green
+    if "patched" in sys.argv: green.monkey_patch()
+
+    to_work, worked = green.Queue(), green.Queue()
+    def work():
+        try:
+            for item in to_work:
+                worked.put(item + 1)
+        finally:
+            print("ended")
+    green.spawn(work)
+    green.sleep(0)
     """
-    assert run(program) == (0, "5\n", "")
+    assert run(program, patched) == (0, "6\nended\n", "")
+
+
+def test_a_thread_is_waited_for_before_exit_handlers_and_a_daemon_ends_after_them() -> None:
+    program = """
+    import atexit
+    atexit.register(lambda: print("the first", daemon.is_alive(), thread.is_alive()))
+    import threading, time, green
+    green.monkey_patch()
+    atexit.register(lambda: print("the second", daemon.is_alive(), thread.is_alive()))
+
+    def stay(seconds):
+        try: time.sleep(seconds)
+        finally: print(threading.current_thread().name, "ends")
+
+    thread = threading.Thread(target=stay, args=(0.02,), name="thread")
+    daemon = threading.Thread(target=stay, args=(1000,), name="daemon", daemon=True)
+    thread.start()
+    daemon.start()
+    time.sleep(0)
+    """
+    output = "thread ends\nthe second True False\nthe first True False\ndaemon ends\n"
+    assert run(program) == (0, output, "")
 
 
 def test_a_green_that_spawns_while_it_is_ended_is_refused_and_told() -> None:

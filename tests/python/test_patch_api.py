@@ -423,19 +423,19 @@ def test_patching_while_the_interpreter_ends_changes_nothing_for_the_worse() -> 
 def test_patching_after_the_runtime_was_closed_blocks_as_unpatched() -> None:
     printed = run_program(
         """
-        import atexit
-
-        def late():  # Registered before green's own, so it runs after that.
-            import time
-            green.monkey_patch()
-            time.sleep(0.001)
-            try:
-                green.spawn(print)
-            except RuntimeError as error:
-                print(error)
-
-        atexit.register(late)
+        import atexit, time
         import green
+
+        class Late:  # Let go of after green's own.
+            def __del__(self):
+                green.monkey_patch()
+                time.sleep(0.001)
+                try:
+                    green.spawn(print)
+                except RuntimeError as error:
+                    print(error)
+
+        atexit.register(lambda late: None, Late())
         green.spawn(lambda: None).join()
         """
     )
