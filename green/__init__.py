@@ -8,7 +8,7 @@ if "t" in sys.abiflags:  # Before the extension module, whose import would turn 
         "green needs a CPython with a GIL, and this is a free-threaded build: use the ordinary one"
     )
 
-from green import native
+from green import _at_end, native
 from green._blocking import blocking, original
 from green._core import Green, GreenExit, Timeout, getcurrent, sleep, spawn, spawn_later
 from green._version import __version__
@@ -82,4 +82,5 @@ def kill(green: Green, exception: type[BaseException] | BaseException = GreenExi
     green.kill(exception)
 
 
+_at_end.install()
 start_from_environment()

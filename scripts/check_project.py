@@ -45,6 +45,7 @@ OWNERS = {
 # Parts of the package, and which of the others they may import.
 PACKAGE: dict[str, set[str]] = {
     "__init__": {
+        "_at_end",
         "_blocking",
         "_core",
         "_version",
@@ -61,6 +62,7 @@ PACKAGE: dict[str, set[str]] = {
         "waiting",
     },
     "_arguments": set(),
+    "_at_end": {"_core", "__init__", "patch"},
     "_awaiting": {"linked"},
     "_blocking": {"_core", "__init__"},
     "_by_name": {"_core", "__init__"},

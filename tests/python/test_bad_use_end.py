@@ -239,6 +239,36 @@ def test_native_daemons_that_use_greens_and_primitives_do_not_hinder_the_end(pat
     assert run(program) == (0, "", "")
 
 
+@pytest.mark.parametrize("patched", ["False", "True"])
+def test_a_native_thread_that_waits_for_a_green_is_waited_for_while_greens_run(
+    patched: str,
+) -> None:
+    program = f"""
+    import concurrent.futures
+    import threading, green
+    if {patched}: green.monkey_patch()
+    queue, result = green.Queue(), green.AsyncResult()
+
+    def feed():
+        for feed_one in (lambda: queue.put("one"), lambda: result.set("two")):
+            green.sleep(0.01)
+            feed_one()
+
+    def wait():
+        print(queue.get(), result.get())
+        threading.Thread(target=print, args=("three",)).start()
+
+    with green.blocking():
+        executor = concurrent.futures.ThreadPoolExecutor(1)  # Which nobody shuts down.
+        executor.submit(int).result()
+        threading.Thread(target=wait).start()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    green.spawn(feed)
+    green.sleep(0)
+    """
+    assert run(program) == (0, "one two\nthree\n", "")
+
+
 def test_a_native_call_that_goes_on_does_not_hinder_the_end() -> None:
     program = """
     import ctypes, green
