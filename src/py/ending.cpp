@@ -25,6 +25,9 @@ namespace greenwsgi::py {
 namespace {
 
 constexpr Duration kExitPatience = std::chrono::seconds(1);
+// When all that are left are daemon threads that have taken it and gone on: servers that catch
+// everything, as multiprocessing's of descriptors. Natively none of them would be asked.
+constexpr Duration kHeedlessPatience = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -33,14 +36,16 @@ Forks forks;
 void Runtime::close() {
   closing_ = true;
   kill_laters(*this);
-  Instant deadline{};
+  Instant progress{};
   std::size_t fewest = std::numeric_limits<std::size_t>::max();
   // Rounds: greens that end may begin others.
   Duration pause = Duration::zero();
   while (!greens_.empty() || unstarted > 0) {
     std::size_t left = unstarted;
-    greens_.for_each([&left](GreenState& green) {
+    std::size_t heedless = 0;
+    greens_.for_each([&](GreenState& green) {
       left += 1;
+      heedless += green.has_ignored_its_end() ? 1 : 0;
       // `threading` tells of every exception that ends a thread but this one.
       PyObject* end = green.of_thread != nullptr ? PyExc_SystemExit : names.green_exit;
       if (!std::exchange(green.told_to_end, true) && !green.throw_at(end)) PyErr_Clear();
@@ -48,8 +53,9 @@ void Runtime::close() {
     const Instant now = scheduler_.now();
     if (left < fewest) {
       fewest = left;
-      deadline = saturating_add(now, kExitPatience);
+      progress = now;
     }
+    const Instant deadline = progress + (heedless == left ? kHeedlessPatience : kExitPatience);
     if (now >= deadline) break;
     if (!sleep_until(std::min(deadline, now + pause))) {
       PyErr_Clear();  // A second Ctrl-C: nobody waits for the patience to run out.

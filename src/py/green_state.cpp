@@ -153,6 +153,11 @@ void GreenState::end_overflow() {
   if (fiber_.close_yellow_zone()) restore_recursion(thread_, std::exchange(recursion_taken_, 0));
 }
 
+bool GreenState::has_ignored_its_end() const {
+  return told_to_end && of_thread != nullptr && !has_thrown() &&
+         fiber_.state() == Fiber::State::parked && !slice_.handles_exception();
+}
+
 void GreenState::choose_mask(SignalMask value) {
   GW_ASSERT(runtime_.running() == this);
   faults_ = is_root() ? 0 : value & kFaults;

@@ -113,6 +113,9 @@ class GreenState : public ListNode {
 
   /// Has it been thrown what the end of the interpreter throws?
   bool told_to_end = false;
+  /// Does it run a thread, and waits, after it was told, as if nothing had been thrown? What waits
+  /// in a finally block, or handles the exception, does not.
+  bool has_ignored_its_end() const;
 
   /// Its signal mask, in force while it runs but for faults(); new greens begin with their
   /// spawner's.

@@ -205,6 +205,13 @@ Ref innermost_frame(PyThreadState& thread) {
   return frame;
 }
 
+bool ThreadSlice::handles_exception() const {
+  for (const _PyErr_StackItem* item = exception_; item != nullptr; item = item->previous_item) {
+    if (item->exc_value != nullptr && item->exc_value != Py_None) return true;
+  }
+  return false;
+}
+
 Ref ThreadSlice::frame() const {
   // The public function looks at the frame pointer and at nothing else.
   PyThreadState stand_in{};

@@ -145,6 +145,8 @@ class ThreadSlice {
   /// While saved: the innermost Python frame of the stack. Empty: none (no Python runs there), and
   /// no error set.
   Ref frame() const;
+  /// While saved: does its code stand in an except or finally block, because of an exception?
+  bool handles_exception() const;
 
  private:
   void take_tracers(PyThreadState& thread);

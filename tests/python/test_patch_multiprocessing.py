@@ -55,3 +55,46 @@ def test_a_daemon_that_heeds_no_exception_is_left_behind_at_the_end() -> None:
     )
 
     assert printed == "the end\n"
+
+
+@pytest.mark.parametrize("cleans_up", [False, True])
+def test_a_daemon_that_goes_on_costs_the_end_less_than_one_that_cleans_up_may_take(
+    cleans_up: bool,
+) -> None:
+    printed = run_program(
+        f"""
+        import atexit, threading, time
+        import green
+        green.monkey_patch()
+
+        class Late:  # `atexit` lets go of it after greens have ended.
+            def __del__(self):
+                print("few" if ticks < 30 else "many")
+
+        atexit.register(lambda late: None, Late())
+        ticks = 0
+
+        def go_on():
+            global ticks
+            while True:
+                try:
+                    while True:
+                        time.sleep(0.01)
+                        ticks += 1
+                except BaseException:
+                    ticks = 0  # From here on.
+
+        def clean_up():
+            try:
+                time.sleep(60)
+            finally:
+                time.sleep(0.5)
+                print("clean")
+
+        for work in [go_on] + [clean_up] * {cleans_up}:
+            threading.Thread(target=work, daemon=True).start()
+        green.sleep(0)
+        """
+    )
+
+    assert printed == ("clean\nmany\n" if cleans_up else "few\n")
