@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+sys.path.insert(0, str(Path(__file__).parent))  # With PYTHONSAFEPATH Python does not.
+
 from measure import LOAD_CORE, SERVER_CORE
 from peers import GREEN_PACKAGES, HERE, OUT, PYTHON
 from render import put_sections, versions_line

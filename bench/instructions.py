@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # With PYTHONSAFEPATH Python does not.
+
 from peers import BROWSER_HEADERS, HERE
 
 REQUESTS = 1000

@@ -14,6 +14,9 @@ import json
 import subprocess
 import sys
 from itertools import count
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # With PYTHONSAFEPATH Python does not.
 
 from measure import Measured, as_record, idle_bytes, measure
 from peers import OUT, PEERS, WORKS

@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))  # With PYTHONSAFEPATH Python does not.
+
 from measure import SERVER_CORE
 from render import machine, put_sections
 
