@@ -34,6 +34,16 @@ std::size_t stack_bytes = StackPool::kDefaultBytes;
 // that is over: offered more often, it would hardly ever be taken.
 constexpr Duration kGilInterval = std::chrono::milliseconds(10);
 
+// sys.getswitchinterval, when it is CPython's own: a C function that runs no Python. For ever.
+PyObject* get_switch_interval = nullptr;
+
+void find_switch_interval() {
+  PyObject* found = PySys_GetObject("getswitchinterval");
+  const bool plain = found != nullptr && PyCFunction_CheckExact(found) != 0 &&
+                     PyCFunction_GET_FLAGS(found) == METH_NOARGS;
+  if (plain && get_switch_interval == nullptr) get_switch_interval = Py_NewRef(found);
+}
+
 constexpr const char* kThreadEndKey = "greenwsgi.runtime";
 
 // A thread that asks for the GIL while the interpreter ends is told to die, by a forced unwinding
@@ -44,6 +54,23 @@ void take_gil(PyThreadState& thread) noexcept {
   } catch (...) {
     for (;;) ::pause();
   }
+}
+
+// Offers the GIL. Where a thread that waits for it has a switch interval that is not over at the
+// next offer, and so never asks for it with force, it is to wake before the GIL is taken back.
+void offer_gil(PyThreadState& thread) noexcept {
+  const Ref seconds = get_switch_interval != nullptr
+                          ? Ref::steal(PyCFunction_GET_FUNCTION(get_switch_interval)(
+                                PyCFunction_GET_SELF(get_switch_interval), nullptr))
+                          : Ref();
+  if (!seconds) PyErr_Clear();
+  const bool may_miss = seconds && PyFloat_AS_DOUBLE(seconds.get()) * 2 >
+                                       std::chrono::duration<double>(kGilInterval).count();
+  PyEval_SaveThread();
+  constexpr timespec kNap{0, 50'000};
+  if (may_miss) [[unlikely]]
+    ::nanosleep(&kNap, nullptr);
+  take_gil(thread);
 }
 
 bool on_main_thread() {
@@ -174,6 +201,7 @@ Scheduler* ensure_scheduler() {
 // What can fail, after the rest is in place. On failure the runtime goes on without it.
 bool Runtime::start() {
   install_overflow_handler();
+  find_switch_interval();
   if (on_main_thread()) {
     return signals_.open();
   }
@@ -416,8 +444,7 @@ void Runtime::each_turn() noexcept {
   if (now - current_->gil_offered_ < kGilInterval) return;
   current_->gil_offered_ = now;
   current_->root_.load();
-  PyEval_SaveThread();
-  take_gil(current_->thread_);
+  offer_gil(current_->thread_);
   current_->root_.unload();
 }
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 
 import pytest
 
@@ -428,9 +429,12 @@ def test_native_threads_run_beside_greens_that_never_block() -> None:
     thread.join()
 
 
-def test_a_native_thread_that_lets_go_of_the_gil_gets_it_back_from_greens_that_never_block() -> (
-    None
-):
+@pytest.mark.parametrize("switch_interval", [0.005, 0.02, 1000])
+def test_a_native_thread_that_lets_go_of_the_gil_gets_it_back_from_greens_that_never_block(
+    switch_interval: float, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(switch_interval)
     rounds = []
 
     def native():
