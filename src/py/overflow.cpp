@@ -75,24 +75,50 @@ void put_first() {
   ::sigaction(SIGSEGV, &action, &previous_action);
 }
 
-// Kept until the thread ends, and then lost: a thread that ran greens is rare, and its stacks may
-// outlive it.
-void give_thread_an_alternate_stack() {
-  stack_t current{};
-  if (::sigaltstack(nullptr, &current) != 0 || (current.ss_flags & SS_DISABLE) == 0) return;
-  void* memory = ::mmap(nullptr, kAlternateBytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (memory == MAP_FAILED) return;  // An overflow will then die without a word.
-  stack_t alternate{};
-  alternate.ss_sp = memory;
-  alternate.ss_size = kAlternateBytes;
-  ::sigaltstack(&alternate, nullptr);
-}
+// The calling thread's, unmapped when it ends.
+class AlternateStack {
+ public:
+  AlternateStack() = default;
+  AlternateStack(const AlternateStack&) = delete;
+  AlternateStack& operator=(const AlternateStack&) = delete;
+
+  /// Unless the thread has one.
+  void give() {
+    stack_t current{};
+    if (::sigaltstack(nullptr, &current) != 0 || (current.ss_flags & SS_DISABLE) == 0) return;
+    if (memory_ == nullptr) {
+      void* memory = ::mmap(nullptr, kAlternateBytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+      if (memory == MAP_FAILED) return;  // An overflow will then die without a word.
+      memory_ = memory;
+    }
+    stack_t ours{};
+    ours.ss_sp = memory_;
+    ours.ss_size = kAlternateBytes;
+    ::sigaltstack(&ours, nullptr);
+  }
+
+  ~AlternateStack() {
+    if (memory_ == nullptr) return;
+    stack_t current{};
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    if (::sigaltstack(nullptr, &current) != 0) return;
+    // In a handler that ends the process it is in use, and stays.
+    if (current.ss_sp == memory_ && ::sigaltstack(&none, nullptr) != 0) return;
+    ::munmap(memory_, kAlternateBytes);
+  }
+
+ private:
+  void* memory_ = nullptr;
+};
+
+thread_local AlternateStack alternate_stack;
 
 }  // namespace
 
 void install_overflow_handler() {
-  give_thread_an_alternate_stack();
+  alternate_stack.give();
   static std::once_flag once;
   std::call_once(once, put_first);
 }
