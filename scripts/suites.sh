@@ -4,7 +4,7 @@
 # failure is one. Suites go on after a failure, and the table at the end says what happened.
 
 default_suites='project unit python epoll real load wheel'
-more_suites='asan behaviours stress drivers cpython lint sanitize fuzz'
+more_suites='asan leaks behaviours stress drivers cpython lint sanitize fuzz'
 
 run_suites() {
   [ $# != 0 ] || set -- $default_suites
@@ -50,6 +50,17 @@ skip() {
 # interpreters that tests start as well.
 pytest_on() {
   PYTHONSAFEPATH=1 "$venv/bin/python" -m pytest -q "$@"
+}
+
+# pytest_in_halves [options]: what lies in tests/python itself, two at a time; the options are for
+# the first half.
+pytest_in_halves() {
+  pytest_on tests/python/test_[a-o]*.py "$@" &
+  first=$!
+  failed=0
+  pytest_on tests/python/test_[p-z]*.py || failed=1
+  wait $first || failed=1
+  return $failed
 }
 
 suite_project() {
@@ -153,12 +164,12 @@ suite_cpython() {
   "$venv/bin/python" -P tests/cpython/run.py --out "$build/cpython-tests"
 }
 
-# The Python tests over an extension module with ASan and UBSan, two at a time: four minutes.
+# The Python tests over an extension module with ASan, LSan and UBSan, two at a time: five minutes.
 # ASAN_TESTS="tests/python/test_x.py -k word" names other tests than all. The interpreter knows
 # nothing of sanitizers, so the runtime is loaded first; libstdc++ with it, or it would not find the
-# real __cxa_throw. PYTHONMALLOC: else ASan sees CPython's arenas only. ASan's reports go to files,
-# or tests that read their program's output would swallow them. Leaks are not looked for: CPython
-# leaves much behind at its end.
+# real __cxa_throw; and before them what keeps LSan away from the children of forks.
+# PYTHONMALLOC: else ASan sees CPython's arenas only. Reports go to files, or tests that read their
+# program's output would swallow them.
 suite_asan() {
   need build
   need test
@@ -166,26 +177,44 @@ suite_asan() {
   [ -e "$asan/build.ninja" ] ||
     run_quietly meson setup "$asan" -Db_lto=false --buildtype=debugoptimized \
       -Db_sanitize=address,undefined -Db_lundef=false --python.bytecompile=-1
-  run_quietly ninja -C "$asan" package
+  run_quietly ninja -C "$asan" package tests/support/leaks_of_forks.so
   export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" PYTHONMALLOC=malloc PYTHONPATH="$asan"
   rm -f "$asan"/report.*
-  ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:allocator_may_return_null=1
-  export ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$asan/report"
+  ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1
+  export ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0:log_path=$asan/report"
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
+  LD_PRELOAD="$asan/tests/support/leaks_of_forks.so $(g++ -print-file-name=libasan.so)"
+  LD_PRELOAD="$LD_PRELOAD $(g++ -print-file-name=libstdc++.so)"
   export LD_PRELOAD
+  "$venv/bin/python" -P -c '' 2>/dev/null || {
+    say 'LeakSanitizer cannot look at a process here: leaks are left out'
+    export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"
+    rm -f "$asan"/report.*
+  }
   "$venv/bin/python" -P -c 'from green import _core'  # No hub is a reason to skip, a fault is none.
   hub_or_skip "$GREENWSGI_HUB"
   if [ -n "${ASAN_TESTS:-}" ]; then
     pytest_on $ASAN_TESTS || failed=1
   else
-    pytest_on tests/python/test_[a-o]*.py tests/python/*/ &
-    first=$!
-    pytest_on tests/python/test_[p-z]*.py || failed=1
-    wait $first || failed=1
+    pytest_in_halves tests/python/*/ || failed=1
   fi
   ! cat "$asan"/report.* 2>/dev/null || failed=1
   return $failed
+}
+
+# The Python tests but those of servers, which tests/load has, each of them repeated: what grows with
+# every repetition is a leak (tests/support_py/leaks.py). LEAKS says how often a suspect is repeated,
+# LEAKS_TESTS="tests/python/test_x.py -k word" names other tests than all.
+suite_leaks() {
+  build_package
+  need test
+  hub_or_skip "${GREENWSGI_HUB:-uring}"
+  export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" LEAKS="${LEAKS:-20}"
+  if [ -n "${LEAKS_TESTS:-}" ]; then
+    pytest_on $LEAKS_TESTS
+  else
+    pytest_in_halves
+  fi
 }
 
 suite_lint() { lint; }

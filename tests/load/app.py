@@ -1,7 +1,8 @@
-"""What the load tests serve: calls that wait, and bodies larger than any buffer."""
+"""What the load tests serve: calls that wait or fail, and bodies larger than any buffer."""
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -40,11 +41,18 @@ def sleep(query: dict[str, list[str]]) -> bytes:
     return query["id"][0].encode()
 
 
+def measure(query: dict[str, list[str]]) -> bytes:
+    from leaks import measure as measured
+
+    return json.dumps(measured()).encode()
+
+
 CALLS: dict[str, Callable[[dict[str, list[str]]], bytes]] = {
     "/sleep": sleep,
     "/echo": lambda query: query["id"][0].encode(),
     "/hold": gate.hold,
     "/release": gate.release,
+    "/measure": measure,
     "/waiting": lambda query: str(gate.waiting).encode(),
 }
 
@@ -53,6 +61,9 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     if environ["PATH_INFO"] == "/large":
         start_response("200 OK", [("Content-Type", "application/octet-stream")])
         return (PIECE for _ in range(1024))
-    body = CALLS[environ["PATH_INFO"]](parse_qs(environ["QUERY_STRING"]))
+    if environ["PATH_INFO"] == "/upload":
+        body = str(len(environ["wsgi.input"].read())).encode()
+    else:  # Elsewhere there is nothing: a KeyError.
+        body = CALLS[environ["PATH_INFO"]](parse_qs(environ["QUERY_STRING"]))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]

@@ -1,11 +1,13 @@
 """What a program may still do when it ends: in exit handlers before and after greens have ended, in
 finalizers of the very end, and with threads that go on. Each in a process of its own."""
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from sanitized import NO_LEAK_CHECK
 
 SECONDS = 60.0
 
@@ -14,6 +16,7 @@ def run(program: str, *arguments: str) -> tuple[int, str, str]:
     """The status, output and errors of a program, which is patched or not."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", textwrap.dedent(program), *arguments],
+        env={**os.environ, **NO_LEAK_CHECK},
         capture_output=True,
         text=True,
         timeout=SECONDS,

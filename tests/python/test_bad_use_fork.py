@@ -9,7 +9,9 @@ import threading
 
 import pytest
 from greens import fork, in_child
+from leaks import once
 from patched import isolated, start_natively
+from sanitized import NO_LEAK_CHECK
 
 import green
 from green import debug
@@ -47,7 +49,8 @@ def test_the_parents_greens_are_done_in_the_child_and_go_on_in_the_parent() -> N
     green.spawn(check).get()
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_the_greens_of_the_parents_native_threads_are_done_as_well() -> None:
     kept: list[green.Green] = []
     ready, end = green.Event(), green.Event()

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from greens import native, until
+from leaks import once
 from nothing_left import nothing_left  # noqa: F401
 from patched import isolated, start_natively
+from sanitized import NO_LEAK_CHECK
 
 import green
 from green import debug
@@ -30,7 +32,8 @@ def left_behind() -> list[green.Green]:
     return [waiting, green.spawn(print)]
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_greens_that_their_thread_leaves_behind_are_done_by_an_error_that_says_so() -> None:
     greens = on_ended_thread(left_behind)
 
@@ -43,7 +46,8 @@ def test_greens_that_their_thread_leaves_behind_are_done_by_an_error_that_says_s
     assert not {each.green for each in debug.greens()} & set(greens)
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_who_waits_for_a_green_whose_thread_ends_is_woken() -> None:
     spawned, end = green.AsyncResult(), green.Event()
 
@@ -68,7 +72,8 @@ def test_who_waits_for_a_green_whose_thread_ends_is_woken() -> None:
         spawned.get().get()
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_the_place_in_a_pool_of_a_green_whose_thread_has_ended_is_free() -> None:
     pool = green.Pool(1)
     on_ended_thread(lambda: pool.spawn(green.sleep, SECONDS) and green.sleep(0))
@@ -76,7 +81,8 @@ def test_the_place_in_a_pool_of_a_green_whose_thread_has_ended_is_free() -> None
     assert (len(pool), pool.free_count()) == (0, 1)
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_what_a_green_left_behind_waited_for_goes_to_whoever_comes_next() -> None:
     green.monkey_patch()
     semaphore, lock, queue = green.Semaphore(0), green.Lock(), green.Queue[int](1)
@@ -114,7 +120,8 @@ def test_what_a_green_left_behind_waited_for_goes_to_whoever_comes_next() -> Non
     assert [each.get() for each in others] == [True, True, 1, True, True]
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_a_descriptor_that_greens_left_behind_read_is_read_by_the_next_and_may_be_closed() -> None:
     green.monkey_patch()
     import os
@@ -146,7 +153,8 @@ def test_a_descriptor_that_greens_left_behind_read_is_read_by_the_next_and_may_b
     os.close(write)
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
+@once("a green that its thread leaves behind stays")
 def test_a_green_left_behind_that_nobody_waits_for_is_reported() -> None:
     reported: list[Any] = []
     import sys

@@ -307,12 +307,13 @@ def test_a_later_green_has_its_number_and_name_from_the_start() -> None:
 
 def test_a_later_green_runs_in_the_context_it_was_spawned_in() -> None:
     variable = contextvars.ContextVar("variable", default=0)
-    variable.set(1)
+    token = variable.set(1)
     later = green.spawn_later(0.001, variable.get)
 
     variable.set(2)
 
     assert later.get() == 1
+    variable.reset(token)
 
 
 def test_a_killed_later_green_lets_go_of_what_it_was_given() -> None:

@@ -55,7 +55,7 @@ def test_an_exception_keeps_its_traceback_and_may_be_any() -> None:
 
 def test_a_call_sees_the_context_of_its_green_and_changes_it_for_nobody() -> None:
     variable = contextvars.ContextVar("variable", default=0)
-    variable.set(1)
+    token = variable.set(1)
 
     def look():
         seen = variable.get()
@@ -64,6 +64,7 @@ def test_a_call_sees_the_context_of_its_green_and_changes_it_for_nobody() -> Non
 
     assert native.call(look) == 1
     assert variable.get() == 1
+    variable.reset(token)
 
 
 def test_a_nested_call_runs_in_place_however_small_the_pool() -> None:

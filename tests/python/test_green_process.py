@@ -1,17 +1,19 @@
 """What greens do to their process: its exit, fork, signals. In subprocesses."""
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
 from patched import FORKS_ARE_MEANT
-from sanitized import measures_memory
+from sanitized import NO_LEAK_CHECK, measures_memory
 
 
-def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *FORKS_ARE_MEANT, *options, "-c", textwrap.dedent(program)],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -19,8 +21,8 @@ def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def check(program: str, output: str, *options: str) -> None:
-    done = run(program, *options)
+def check(program: str, output: str, *options: str, **environment: str) -> None:
+    done = run(program, *options, **environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
 
@@ -55,6 +57,7 @@ def test_exit_does_not_wait_for_greens_that_will_not_end() -> None:
         print("bye")
         """,
         "bye\n",
+        **NO_LEAK_CHECK,
     )
 
 

@@ -219,7 +219,7 @@ def test_a_green_of_another_thread_can_be_killed_and_waited_for() -> None:
 
 def test_contexts_are_inherited_at_spawn_and_never_leak_sideways() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
-    variable.set("spawner")
+    token = variable.set("spawner")
     seen = []
 
     def work(name):
@@ -234,6 +234,7 @@ def test_contexts_are_inherited_at_spawn_and_never_leak_sideways() -> None:
 
     assert seen == ["spawner", "spawner", "a", "b"]
     assert variable.get() == "spawner"
+    variable.reset(token)
 
 
 def test_the_exception_being_handled_stays_with_its_green() -> None:

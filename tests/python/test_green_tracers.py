@@ -11,6 +11,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from leaks import once
 from patched import isolated
 
 import green
@@ -446,6 +447,7 @@ def test_sys_monitoring_sees_the_greens_of_the_process() -> None:
 
 
 @isolated
+@once("coverage keeps what it has measured")
 def test_coverage_sees_the_lines_of_every_green() -> None:
     import coverage
 

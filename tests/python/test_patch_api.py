@@ -14,6 +14,7 @@ import warnings
 from typing import Any
 
 import pytest
+from leaks import once
 from patched import Ticker, isolated, together
 
 import green
@@ -117,6 +118,7 @@ def test_what_there_is_nothing_to_turn_on_for_is_said() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_later_calls_add_and_a_second_time_changes_nothing() -> None:
     green.monkey_patch(time=True)
     green.monkey_patch(select=True)
@@ -161,6 +163,7 @@ def test_children_alone_do_all_that_a_popen_needs() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_is_monkey_patched_knows_keywords_and_modules() -> None:
     import _queue
     import selectors
@@ -187,6 +190,7 @@ def test_is_monkey_patched_knows_keywords_and_modules() -> None:
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="thread")
+@once("a process is patched once")
 def test_what_could_not_be_patched_is_not_called_patched() -> None:
     with pytest.warns(RuntimeWarning, match="thread: not patched"):
         green.monkey_patch()
@@ -196,6 +200,7 @@ def test_what_could_not_be_patched_is_not_called_patched() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_the_report_says_that_in_place_nothing_was_imported_too_early() -> None:
     assert str(green.patch_report()) == "nothing is patched"
 
@@ -209,6 +214,7 @@ def test_the_report_says_that_in_place_nothing_was_imported_too_early() -> None:
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="sleep")
+@once("a process is patched once")
 def test_the_report_names_who_took_a_name_that_was_only_replaced() -> None:
     import types
 
@@ -246,6 +252,7 @@ def test_the_report_tells_of_threads_and_greens_that_had_begun() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_patching_from_a_green_works_and_what_it_holds_stays_its_own() -> None:
     lock = threading.RLock()
     told: list[int] = []
@@ -275,6 +282,7 @@ def test_patching_from_a_green_works_and_what_it_holds_stays_its_own() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_patching_inside_an_import_in_a_green_ends_the_import_well() -> None:
     import tempfile
     from pathlib import Path
@@ -304,6 +312,7 @@ def test_patching_from_a_native_thread_patches_the_process() -> None:
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="sleep,queue,names")
+@once("a process is patched once")
 def test_of_many_threads_and_greens_that_patch_at_once_one_does_it() -> None:
     from green.patch import install
 
@@ -458,6 +467,7 @@ def test_importing_green_patches_nothing() -> None:
 
 
 @isolated
+@once("a process is patched once")
 def test_a_fallback_warns_at_the_caller() -> None:
     os.environ["GREENWSGI_PATCH_REFUSE"] = "sleep"
 

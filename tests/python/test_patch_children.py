@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from leaks import once
 from patched import assert_same, isolated, outcome, patch, together
 
 import green
@@ -144,6 +145,7 @@ def test_subprocesses_wait_for_each_others_end() -> None:
 
 
 @isolated
+@once("the shell knows descriptors of one digit only")
 def test_system_lets_the_others_run() -> None:
     patch()
     read_end, write_end = os.pipe()

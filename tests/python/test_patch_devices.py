@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from leaks import once
 from patched import LONGEST_GAP, Ticker, assert_same, isolated, outcome, patch, together
 
 MEBIBYTE = 1 << 20
@@ -101,6 +102,7 @@ def test_files_are_cut_renamed_and_removed_as_unpatched() -> None:
 
 
 @isolated
+@once("the thread of the last time is still there")
 def test_only_what_gives_much_back_goes_to_a_native_thread() -> None:
     patch()
     with folder() as place:

@@ -7,6 +7,8 @@ from typing import Any
 
 from patched import Ticker, isolated, together
 
+ONCE = "a group is refused when the process is patched, which is once"  # leaks.py
+
 
 def refused(group: str) -> str:
     """Patches with one group refused; how it fell back."""

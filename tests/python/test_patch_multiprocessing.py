@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from patched import run_program
+from sanitized import NO_LEAK_CHECK
 
 USE = """
 import green
@@ -27,7 +28,9 @@ print(executor.submit(abs, -3).result(), flush=True)
 def test_pools_that_nobody_closed_end_with_the_program_whatever_was_imported_first(
     before: str,
 ) -> None:
-    assert run_program(before + USE, "-W", "ignore") == "[1, 2]\n[1, 2]\n3\n"
+    printed = run_program(before + USE, "-W", "ignore", **NO_LEAK_CHECK)
+
+    assert printed == "[1, 2]\n[1, 2]\n3\n"
 
 
 def test_a_daemon_that_heeds_no_exception_is_left_behind_at_the_end() -> None:
@@ -51,7 +54,8 @@ def test_a_daemon_that_heeds_no_exception_is_left_behind_at_the_end() -> None:
             threading.Thread(target=ignore, args=(wait,), daemon=True).start()
         green.sleep(0)
         print("the end")
-        """
+        """,
+        **NO_LEAK_CHECK,
     )
 
     assert printed == "the end\n"

@@ -10,6 +10,7 @@ import socket
 import time
 from typing import Any
 
+from leaks import once
 from patched import (
     LONGEST_GAP,
     Ticker,
@@ -26,6 +27,7 @@ early = select.poll()
 
 
 @isolated
+@once("the poll object keeps what it waits for")
 def test_a_poll_object_made_before_waits_on_the_hub_without_a_thread() -> None:
     patch()
     ends = [os.pipe() for _ in range(30)]

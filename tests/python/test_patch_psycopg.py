@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaks import once
 from patched import Ticker, isolated, start_natively, together
 
 import green
@@ -85,6 +86,7 @@ def a_query_lets_others_run() -> None:
 
 
 @isolated
+@once("a module is imported once")
 def test_psycopg2_imported_after_the_patch_waits_cooperatively() -> None:
     install_stand_in()
     finders = list(sys.meta_path)

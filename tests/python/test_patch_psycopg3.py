@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaks import once
 from patched import Ticker, isolated, start_natively, together
 
 import green
@@ -162,6 +163,7 @@ def test_a_green_that_waits_can_be_killed() -> None:
 
 
 @isolated
+@once("a module is imported once")
 def test_a_native_thread_waits_as_before() -> None:
     waiting = patched_waiting()
     results: list[str] = []

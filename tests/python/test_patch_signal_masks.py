@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from leaks import once
 from patched import assert_same, isolated, outcome, patch, run_patched, start_natively, together
+from sanitized import NO_LEAK_CHECK
 
 ONE, TWO, THREE = signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM
 
@@ -244,7 +246,7 @@ def natively() -> set[int]:
     return mask_of_child(lambda command: green.native.call(subprocess.call, command))
 
 
-@isolated
+@isolated(**NO_LEAK_CHECK)
 def test_a_child_begins_with_the_mask_of_the_green_that_starts_it() -> None:
     patch()
     ways = [lambda: mask_of_child(subprocess.call), by_spawn, by_fork, natively]
@@ -333,6 +335,7 @@ def test_a_signal_that_a_green_holds_off_comes_when_it_waits() -> None:
 
 
 @isolated
+@once("the mask that it leaves behind is the next one's")
 def test_a_handler_that_unblocking_runs_may_wait() -> None:
     patch()
     import green

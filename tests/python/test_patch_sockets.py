@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any
 
+from leaks import once
 from patched import LONGEST_GAP, Ticker, assert_same, isolated, outcome, patch, together
 
 left, right = socket.socketpair()
@@ -394,6 +395,7 @@ def test_a_socket_whose_reads_always_waited_says_nothing_about_the_next_of_its_n
 
 
 @isolated
+@once("each 32nd call gives way, and may come last")
 def test_many_readers_are_served_in_order_beside_a_writer() -> None:
     patch()
     order: list[tuple[int, bytes]] = []
@@ -423,6 +425,7 @@ def test_many_readers_are_served_in_order_beside_a_writer() -> None:
 
 
 @isolated
+@once("it shuts down the sockets of its module")
 def test_a_socket_that_is_always_ready_starves_nobody() -> None:
     patch()
     end = time.monotonic() + 0.5

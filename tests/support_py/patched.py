@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from leaks import REPETITIONS
 from processor import processor_wait
 from sanitized import ASAN
 
@@ -30,12 +31,15 @@ _CHILD = """
 import importlib, os, sys
 sys.path[:0] = sys.argv[1].split(os.pathsep)
 test = getattr(importlib.import_module(sys.argv[2]), sys.argv[3]).__wrapped__
+from leaks import assert_no_growth
 from nothing_left import nothing_left
+def run():
+    with nothing_left(but="descriptor"):  # Which the end of the process closes.
+        test()
 if hasattr(test, "leaves_behind"):
     test()
 else:
-    with nothing_left(but="descriptor"):  # Which the end of the process closes.
-        test()
+    assert_no_growth(test, run)
 """
 
 
@@ -47,7 +51,7 @@ def run_isolated(module: str, folder: Path, function: str, **environment: str) -
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=SECONDS * (1 + REPETITIONS),
         check=False,
     )
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -64,6 +68,7 @@ def isolated(test: Callable[[], None] | None = None, **environment: str) -> Any:
         path = Path(test.__code__.co_filename)
         run_isolated(path.stem, path.parent, test.__name__, **environment)
 
+    run.isolated = True  # type: ignore[attr-defined]
     return run
 
 
@@ -85,11 +90,12 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_program(text: str, *options: str) -> str:
+def run_program(text: str, *options: str, **environment: str) -> str:
     """What a program prints that must end well, in time and without a word of complaint."""
     always = ("-P", "-X", "faulthandler", *FORKS_ARE_MEANT)
     done = subprocess.run(
         [sys.executable, *always, *options, "-c", textwrap.dedent(text)],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -22,3 +22,7 @@ moves_large_blocks = pytest.mark.skipif(
 FAULTS_ARE_PYTHONS = {
     "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0:use_sigaltstack=0"
 }
+
+# For programs that leave greens where they are, on purpose, and whatever those hold; that forbid
+# themselves the thread which looks for leaks; and that leak by themselves, as `python -S` does.
+NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
