@@ -27,7 +27,7 @@ def lose_a_reference(to: object) -> None:
 LEAKS: dict[str, Callable[[list[object]], object]] = {
     "objects": lambda kept: kept.append([]),
     "references to objects": lambda kept: lose_a_reference(kept),
-    "references to what was there before": lambda kept: lose_a_reference("deadline"),
+    "references to what was there before": lambda kept: lose_a_reference(lose_a_reference.__code__),
     "references to what was there before, a type": lambda kept: lose_a_reference(green.Green),
     "references to None": lambda kept: lose_a_reference(None),
     "blocks of Python": lambda kept: kept.append(object()),

@@ -96,7 +96,7 @@ def measure() -> list[int]:
     sys.path_importer_cache.clear()  # Of directories that are gone.
     gc.collect()
     heap = _mallinfo()()
-    mapped, resident = Path("/proc/self/statm").read_text().split()[:2]
+    mapped, resident, of_files = Path("/proc/self/statm").read_text().split()[:3]
     total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0
     objects = gc.get_objects()
     sys._clear_type_cache()  # It holds names of attributes: below none are asked for.
@@ -108,7 +108,7 @@ def measure() -> list[int]:
         getrefcount(None),
         heap.used_bytes + heap.mapped_bytes,
         int(mapped),
-        int(resident),
+        int(resident) - int(of_files),  # Those come and go with what others need.
         total,
     ]
 
