@@ -24,13 +24,32 @@ double seconds(Duration length) {
   return std::chrono::duration<double>(length).count();
 }
 
+// Whom to tell. A thread that is unwound at the interpreter's end has no GIL to let go of it with.
+class Report {
+ public:
+  explicit Report(PyObject* callable) : callable_(Ref::share(callable)) {}
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+  ~Report() { static_cast<void>(callable_.release()); }
+
+  PyObject* get() const { return callable_.get(); }
+
+  /// With the GIL, so that no two are the last.
+  static void let_go(std::shared_ptr<Report> report) {
+    if (report.use_count() == 1) report->callable_ = Ref();
+  }
+
+ private:
+  Ref callable_;
+};
+
 // One block, between the watchdog and the thread that asks for the GIL to look at it.
 struct Block {
-  Runtime* runtime;  // To be looked up in Runtime::all() before use.
-  int tid;           // Of its thread.
-  Instant turn;      // Names the block: no turn has begun since.
-  Instant since;     // Others wait for the hub.
-  PyObject* report;  // Borrowed; lives as long as the process.
+  Runtime* runtime;                // To be looked up in Runtime::all() before use.
+  int tid;                         // Of its thread.
+  Instant turn;                    // Names the block: no turn has begun since.
+  Instant since;                   // Others wait for the hub.
+  std::shared_ptr<Report> report;  // Used and let go of by the thread that asks.
   std::mutex mutex{};
   std::condition_variable changed{};
   bool looked = false;
@@ -67,11 +86,11 @@ void tell(Block& block) {
   const std::uint64_t number = state->fiber().number();
   const bool is_root = state->is_root();
   const Ref frame = state->frame();  // From here on the block may end.
-  const Ref told = Ref::steal(
-      PyObject_CallFunction(block.report, "diKOiO", seconds(Clock::now() - block.since), block.tid,
-                            static_cast<unsigned long long>(number), name ? name.get() : Py_None,
-                            int(is_root), frame ? frame.get() : Py_None));
-  if (!told) PyErr_WriteUnraisable(block.report);
+  const Ref told = Ref::steal(PyObject_CallFunction(
+      block.report->get(), "diKOiO", seconds(Clock::now() - block.since), block.tid,
+      static_cast<unsigned long long>(number), name ? name.get() : Py_None, int(is_root),
+      frame ? frame.get() : Py_None));
+  if (!told) PyErr_WriteUnraisable(block.report->get());
 }
 
 // Not noexcept: at the interpreter's end CPython unwinds a thread that asks for the GIL.
@@ -86,13 +105,19 @@ void* ask_for_gil(void* argument) {
   }
   block.changed.notify_all();
   tell(block);
+  Report::let_go(std::move(block.report));
   PyGILState_Release(state);
   return nullptr;
 }
 
 class Watchdog {
  public:
-  Watchdog(Duration limit, PyObject* report) : limit_(limit), report_(report) {}
+  Watchdog(Duration limit, PyObject* report)
+      : limit_(limit), report_(std::make_shared<Report>(report)) {}
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+  /// With the GIL.
+  ~Watchdog() { Report::let_go(std::move(report_)); }
 
   int start() { return start_thread(run, this, &thread_); }
 
@@ -168,7 +193,7 @@ class Watchdog {
 
   const Duration limit_;
   const Duration pause_ = limit_ / 4;  // Between two looks, and the patience with the GIL.
-  PyObject* const report_;
+  std::shared_ptr<Report> report_;
   pthread_t thread_{};
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -182,8 +207,7 @@ Watchdog* watchdog = nullptr;
 
 bool start_watchdog(Duration limit, PyObject* report) {
   while (watchdog != nullptr) stop_watchdog();  // Others may start one meanwhile.
-  // A thread that asks for the GIL may use it at any time: it is kept for ever.
-  auto made = std::make_unique<Watchdog>(limit, Py_NewRef(report));
+  auto made = std::make_unique<Watchdog>(limit, report);
   const int failed = made->start();
   if (failed != 0) {
     errno = failed;

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -216,6 +217,24 @@ def test_a_report_that_fails_is_told_and_the_watch_goes_on(
     debug.watch_hub(None)
     waiter.kill(block=True)
     assert len(calls) == 2
+
+
+def test_a_watch_that_has_ended_lets_go_of_its_report() -> None:
+    told: list[debug.Block] = []
+
+    def report(block: debug.Block) -> None:
+        told.append(block)
+
+    debug.watch_hub(LIMIT, report)
+    waiter = green.spawn(green.sleep, 100)
+    green.sleep(0)
+    spin_until(lambda: len(told) == 1)
+    debug.watch_hub(None)
+    waiter.kill(block=True)
+
+    gone = weakref.ref(report)
+    del report
+    spin_until(lambda: gone() is None)
 
 
 def test_watching_can_be_changed_and_ended() -> None:
