@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any
 
+from leaks import once
 from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 import green
@@ -275,6 +276,7 @@ def test_logging_from_many_greens_keeps_lines_whole() -> None:
 
 
 @isolated
+@once("it repeats itself often enough")
 def test_greens_and_native_threads_hand_over_a_hundred_thousand_times() -> None:
     patch()
     sys.setswitchinterval(20e-6)

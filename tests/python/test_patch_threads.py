@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from leaks import once
 from patched import (
     LONGEST_GAP,
     Ticker,
@@ -61,6 +62,7 @@ def test_threads_are_greens_of_the_main_program_before_its_first_green() -> None
 
 
 @isolated
+@once("its thread is the first one of its name")
 def test_a_thread_is_joined_with_a_time_out_by_greens_and_itself_not_at_all() -> None:
     patch()
     goes_on = threading.Event()
@@ -94,7 +96,7 @@ def test_a_thread_has_a_context_and_local_values_of_its_own() -> None:
     patch()
     variable = contextvars.ContextVar("variable", default="none")
     local = threading.local()
-    variable.set("main")
+    token = variable.set("main")
     local.value = "main"
     seen: list[Any] = []
     both = threading.Barrier(2)
@@ -115,6 +117,7 @@ def test_a_thread_has_a_context_and_local_values_of_its_own() -> None:
     assert seen[:2] == [("none", None)] * 2
     assert sorted(seen[2:]) == [("a", "a"), ("b", "b")]
     assert (variable.get(), local.value) == ("main", "main")
+    variable.reset(token)
 
 
 @isolated

@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+from leaks import once
 from patched import (
     LONGEST_GAP,
     Ticker,
@@ -79,6 +80,7 @@ def test_literal_addresses_start_no_thread() -> None:
 
 
 @isolated
+@once("killed greens leave their calls behind, which go on for a while")
 def test_two_hundred_stalled_look_ups_stop_nobody() -> None:
     patch()
     from green import _core
@@ -212,6 +214,7 @@ def test_poll_judges_its_time_out_first_also_when_something_is_ready() -> None:
 
 
 @isolated
+@once("it closes what its module made")
 def test_epoll_and_selectors_made_before_cooperate() -> None:
     patch()
     one, two = socket.socketpair()
@@ -292,6 +295,7 @@ def test_a_native_thread_is_joined_without_stopping_the_others() -> None:
 
 
 @isolated
+@once("it shuts down the executor of its module")
 def test_executors_and_timers_work_from_greens() -> None:
     patch()
     fired = threading.Event()
