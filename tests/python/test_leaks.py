@@ -24,6 +24,13 @@ def lose_a_reference(to: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(to))
 
 
+def written_memory() -> mmap.mmap:
+    """Not of malloc, which has resident memory in store."""
+    memory = mmap.mmap(-1, 1 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory[:] = bytes(1 << 20)
+    return memory
+
+
 LEAKS: dict[str, Callable[[list[object]], object]] = {
     "objects": lambda kept: kept.append([]),
     "references to objects": lambda kept: lose_a_reference(kept),
@@ -33,7 +40,7 @@ LEAKS: dict[str, Callable[[list[object]], object]] = {
     "blocks of Python": lambda kept: kept.append(object()),
     "bytes of malloc": lambda kept: libc.malloc(64),
     "pages that are mapped": lambda kept: kept.append(mmap.mmap(-1, mmap.PAGESIZE)),
-    "pages that are resident": lambda kept: kept.append(b"x" * (4 << 20)),
+    "pages that are resident": lambda kept: kept.append(written_memory()),
 }
 
 
