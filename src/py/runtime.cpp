@@ -56,19 +56,25 @@ void take_gil(PyThreadState& thread) noexcept {
   }
 }
 
-// Offers the GIL. Where a thread that waits for it has a switch interval that is not over at the
-// next offer, and so never asks for it with force, it is to wake before the GIL is taken back.
+// Is the switch interval of a thread that waits for the GIL not over at the next offer, so that it
+// never asks for it with force?
+bool waits_longer_than_offers() noexcept {
+  if (get_switch_interval == nullptr) return false;
+  const Ref seconds = Ref::steal(PyCFunction_GET_FUNCTION(get_switch_interval)(
+      PyCFunction_GET_SELF(get_switch_interval), nullptr));
+  if (!seconds) {
+    PyErr_Clear();
+    return false;
+  }
+  return PyFloat_AS_DOUBLE(seconds.get()) * 2 > std::chrono::duration<double>(kGilInterval).count();
+}
+
+// Offers the GIL, where need be so long that whoever waits for it wakes.
 void offer_gil(PyThreadState& thread) noexcept {
-  const Ref seconds = get_switch_interval != nullptr
-                          ? Ref::steal(PyCFunction_GET_FUNCTION(get_switch_interval)(
-                                PyCFunction_GET_SELF(get_switch_interval), nullptr))
-                          : Ref();
-  if (!seconds) PyErr_Clear();
-  const bool may_miss = seconds && PyFloat_AS_DOUBLE(seconds.get()) * 2 >
-                                       std::chrono::duration<double>(kGilInterval).count();
-  PyEval_SaveThread();
   constexpr timespec kNap{0, 50'000};
-  if (may_miss) [[unlikely]]
+  const bool naps = waits_longer_than_offers();
+  PyEval_SaveThread();
+  if (naps) [[unlikely]]
     ::nanosleep(&kNap, nullptr);
   take_gil(thread);
 }
