@@ -14,6 +14,9 @@ from pathlib import Path
 
 from support import Scenario
 
+# Programs start in threads, while pytest changes what it has of its own.
+ENVIRONMENT = dict(os.environ)
+
 HERE = Path(__file__).parent
 EXCEPTION = re.compile(r"[\w.]+(Error|Exit|Exception|Interrupt|Expired|SkipTest|Timeout)\b")
 TRIES = 3  # Of what a busy machine may miss: what a runtime does wrong it does wrong each time.
@@ -54,6 +57,7 @@ def _run_once(scenario: Scenario, runtime: str, python: str) -> Outcome:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env=ENVIRONMENT,
             start_new_session=True,
         )
         try:
