@@ -177,7 +177,7 @@ TEST_CASE_TEMPLATE("wake: one wake-up ends one sleep", TypeParam, GW_HUBS) {
   int waits = 0;
   for (; hub.now() < before + 20ms; ++waits) turn(hub, 20ms);
 
-  CHECK(waits <= 2);
+  CHECK(waits <= 10);  // One that goes on to wake makes thousands.
 }
 
 TEST_CASE_TEMPLATE("wake: from another thread, none is missed", TypeParam, GW_REAL_HUBS) {
