@@ -98,7 +98,8 @@ def test_a_daemon_that_goes_on_costs_the_end_less_than_one_that_cleans_up_may_ta
         for work in [go_on] + [clean_up] * {cleans_up}:
             threading.Thread(target=work, daemon=True).start()
         green.sleep(0)
-        """
+        """,
+        **NO_LEAK_CHECK,
     )
 
     assert printed == ("clean\nmany\n" if cleans_up else "few\n")
