@@ -38,7 +38,7 @@ LEAKS: dict[str, Callable[[list[object]], object]] = {
     "references to what was there before, a type": lambda kept: lose_a_reference(green.Green),
     "references to None": lambda kept: lose_a_reference(None),
     "blocks of Python": lambda kept: kept.append(object()),
-    "bytes of malloc": lambda kept: libc.malloc(64),
+    "bytes of malloc": lambda kept: libc.malloc(100_000),  # None of that size is in store.
     "pages that are mapped": lambda kept: kept.append(mmap.mmap(-1, mmap.PAGESIZE)),
     "pages that are resident": lambda kept: kept.append(written_memory()),
 }

@@ -20,6 +20,8 @@ from sys import getallocatedblocks, getrefcount
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # 3.13; older.
+
 REPETITIONS = int(os.environ.get("LEAKS", "0"))
 WARM_UP = 3  # Runs that fill caches; after the last of them measuring begins.
 LASTING = (type, FunctionType, BuiltinFunctionType, ModuleType)
@@ -99,7 +101,7 @@ def measure() -> list[int]:
     mapped, resident, of_files = Path("/proc/self/statm").read_text().split()[:3]
     total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0
     objects = gc.get_objects()
-    sys._clear_type_cache()  # It holds names of attributes: below none are asked for.
+    clear_caches()  # They hold names of attributes: below none are asked for.
     return [
         getallocatedblocks(),
         len(objects),
