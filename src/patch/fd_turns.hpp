@@ -97,7 +97,7 @@ class StillOpen {
 /// yield_turn() of a call that goes on to use `fd`. EBADF when that was closed meanwhile: the
 /// number may be another file's.
 bool yield_turn(int fd);
-/// spend_turn() likewise: a socket with data must not starve the others.
+/// spend_turn() likewise.
 bool spend_turn(int fd);
 
 /// To be called before `fd` is closed: ends all waits for it, and what is known of it is forgotten.

@@ -32,11 +32,11 @@ inline void wake_one(const void* key) {
 /// Lets the others have a turn. False: a Python error is set.
 bool yield_turn();
 
-/// The same, every so many calls: what is always ready at once (a queue with items) must not starve
-/// the others. For calls that use a descriptor see fd_turns.hpp.
-bool spend_turn();
-/// Is this one of those calls?
+/// Counts a call that did not have to wait. True every so many calls: what is always ready at once
+/// (a queue with items) must not starve the others.
 bool turn_is_due();
+/// yield_turn() when one is due. For calls that use a descriptor see fd_turns.hpp.
+bool spend_turn();
 
 /// How many more calls of what takes no time go on before one looks at the clock. Under the GIL.
 inline unsigned calls_until_look = 1;

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from leaks import once
-from patched import LONGEST_GAP, Ticker, assert_same, isolated, outcome, patch, together
+from patched import Ticker, assert_same, isolated, outcome, patch, together
 
 MEBIBYTE = 1 << 20
 
@@ -302,7 +302,7 @@ def test_splice_waits_for_both_ends() -> None:
         os.write(first[1], b"kept")
         assert together(lambda: os.read(first[0], 9)) == [b"kept"]
 
-    assert ticker.longest < LONGEST_GAP
+    assert ticker.longest < Ticker.LIMIT
     assert outcome(os.splice, first[0], second[1], 5, flags=os.SPLICE_F_NONBLOCK)[0] is (
         BlockingIOError
     )
@@ -383,7 +383,7 @@ def wait_for_a_lock(path: Path, lock: Callable[[int], Any]) -> None:
         with Ticker() as ticker:
             together(lambda: lock(file.fileno()), lambda: (time.sleep(0.03), let_go()))
     assert ticker.turns > 3
-    assert ticker.longest < LONGEST_GAP
+    assert ticker.longest < Ticker.LIMIT
 
 
 # --- Terminals

@@ -15,16 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from patched import (
-    LONGEST_GAP,
-    Ticker,
-    assert_same,
-    isolated,
-    outcome,
-    patch,
-    start_natively,
-    together,
-)
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 from sanitized import moves_large_blocks
 
 MEBIBYTE = 1 << 20
@@ -147,7 +138,7 @@ def test_a_hundred_megabytes_there_and_back_stop_nobody() -> None:
         with Ticker() as ticker:
             ((first, rest),) = together(lambda: work(place / "large"))
 
-        assert ticker.longest < LONGEST_GAP
+        assert ticker.longest < Ticker.LIMIT
         assert first + rest == data
 
 
@@ -312,7 +303,7 @@ def test_open_of_a_fifo_waits_for_the_other_end() -> None:
             assert together(fifo.read_text, lambda: fifo.write_text("text"))[0] == "text"
             assert together(read_fd, lambda: fifo.write_text("more"))[0] == b"more"
 
-        assert ticker.longest < LONGEST_GAP
+        assert ticker.longest < Ticker.LIMIT
 
 
 @isolated

@@ -10,7 +10,7 @@ import tty
 from collections.abc import Callable
 from typing import Any
 
-from patched import LONGEST_GAP, Ticker, isolated, patch, together
+from patched import Ticker, isolated, patch, together
 
 SLOW = ["sh", "-c", "sleep 0.05; echo said; exit 3"]
 
@@ -143,6 +143,6 @@ def test_a_raw_terminal_is_read_and_written_beside_the_others() -> None:
         assert together(read, write)[0] == much
 
     assert ticker.turns > 3
-    assert ticker.longest < LONGEST_GAP
+    assert ticker.longest < Ticker.LIMIT
     os.close(main)
     os.close(terminal)

@@ -14,16 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from leaks import once
-from patched import (
-    LONGEST_GAP,
-    Ticker,
-    isolated,
-    leaves_behind,
-    outcome,
-    patch,
-    run_patched,
-    together,
-)
+from patched import Ticker, isolated, leaves_behind, outcome, patch, run_patched, together
 
 THREADS = 200
 
@@ -136,7 +127,7 @@ def test_pools_timers_barriers_and_queues_of_threads_work() -> None:
         assert fired.get() == "timer"
         timer.join()
 
-    assert ticker.longest < LONGEST_GAP
+    assert ticker.longest < Ticker.LIMIT
     assert native_threads() < 20
 
 
@@ -300,7 +291,7 @@ def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
             together(*[lambda n=n: hold(lock, n) for n in range(5)])  # noqa: B023
         assert order[::2] == order[1::2]  # Nobody was between the two of another.
         assert sorted(order[::2]) == [0, 1, 2, 3, 4]
-        assert ticker.longest < LONGEST_GAP
+        assert ticker.longest < Ticker.LIMIT
     plain, recursive = locks
     recursive.acquire()
     recursive.acquire()

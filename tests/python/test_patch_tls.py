@@ -10,16 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from patched import (
-    LONGEST_GAP,
-    Ticker,
-    assert_same,
-    isolated,
-    outcome,
-    patch,
-    start_natively,
-    together,
-)
+from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 import green
 
@@ -109,7 +100,7 @@ def test_waiting_for_data_stops_nobody() -> None:
 
     assert received == b"late"
     assert ticker.turns > 3
-    assert ticker.longest < LONGEST_GAP
+    assert ticker.longest < Ticker.LIMIT
 
 
 @isolated

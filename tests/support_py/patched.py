@@ -22,7 +22,6 @@ from processor import processor_wait
 from sanitized import ASAN
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
-LONGEST_GAP = 0.5 if ASAN else 0.05  # Of a Ticker beside which nothing computes; seconds.
 
 # From 3.12 on os.fork() warns where it sees a second thread, and io_uring has those of the kernel.
 FORKS_ARE_MEANT = ("-W", "ignore:This process:DeprecationWarning")
@@ -148,6 +147,8 @@ class Ticker:
 
     Time in which other programs had the processor does not count: a busy machine is not our doing.
     """
+
+    LIMIT = 0.5 if ASAN else 0.05  # Of the gap, where nothing computes beside it.
 
     def __init__(self, seconds: float = 0.002) -> None:
         self.seconds = seconds

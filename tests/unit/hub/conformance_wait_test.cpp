@@ -170,14 +170,18 @@ TEST_CASE_TEMPLATE("wake: before wait() ends the next one", TypeParam, GW_HUBS) 
 
 TEST_CASE_TEMPLATE("wake: one wake-up ends one sleep", TypeParam, GW_HUBS) {
   GW_HUB_OR_SKIP(made, hub);
-  hub.wake();
-  turn(hub, 1s);
+  int ended_early = 0;
 
-  const Instant before = hub.now();
-  int waits = 0;
-  for (; hub.now() < before + 20ms; ++waits) turn(hub, 20ms);
+  for (int round = 0; round < 5; ++round) {
+    hub.wake();
+    turn(hub, 1s);
+    const Instant before = hub.now();
+    int waits = 0;
+    for (; hub.now() < before + 20ms; ++waits) turn(hub, 20ms);
+    ended_early += waits > 2 ? 1 : 0;
+  }
 
-  CHECK(waits <= 10);  // One that goes on to wake makes thousands.
+  CHECK(ended_early <= 1);  // Work of the kernel may end a sleep, as a signal does.
 }
 
 TEST_CASE_TEMPLATE("wake: from another thread, none is missed", TypeParam, GW_REAL_HUBS) {
