@@ -229,6 +229,14 @@ PyObject* hook_shutdown(Call& call) {
   return call_natively(call, NativeWork::wait, "the end of all threads");
 }
 
+// From 3.14 on `threading` names the kernel's thread, which here is that of all greens.
+PyObject* hook_set_name(Call& call) {
+  const bool name = call.count() == 1 && PyUnicode_Check(call.item(0));
+  if (!name || !py::can_switch() || py::Runtime::current()->running()->is_root())
+    return call.pass_on();
+  Py_RETURN_NONE;
+}
+
 constexpr Target targets[] = {
     target<hook_start, 0>("_thread", nullptr, "start_new_thread"),
     target<hook_start, 1>("_thread", nullptr, "start_new", true),
@@ -237,6 +245,7 @@ constexpr Target targets[] = {
     target<hook_start_joinable>("_thread", nullptr, "start_joinable_thread", true),
     target<hook_join>("_thread", "_ThreadHandle", "join", true),
     target<hook_shutdown>("_thread", nullptr, "_shutdown", true),
+    target<hook_set_name>("_thread", nullptr, "set_name", true),
 };
 
 }  // namespace

@@ -6,13 +6,12 @@ import sys
 import textwrap
 
 import pytest
-from patched import FORKS_ARE_MEANT
 from sanitized import NO_LEAK_CHECK, measures_memory
 
 
 def run(program: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *FORKS_ARE_MEANT, *options, "-c", textwrap.dedent(program)],
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -229,6 +229,21 @@ def test_an_exception_of_a_thread_goes_to_its_hook_and_ends_nobody_else() -> Non
     assert done.stderr.endswith("ValueError: bad\n")
 
 
+@isolated
+def test_a_thread_that_is_a_green_does_not_name_the_thread_of_all() -> None:
+    patch()
+    comm = Path("/proc/self/comm")
+    before = comm.read_text()
+    seen = []
+
+    thread = threading.Thread(target=lambda: seen.append(comm.read_text()), name="one two")
+    thread.start()
+    thread.join()
+
+    assert seen == [before]
+    assert comm.read_text() == before
+
+
 def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
     done = run_patched(
         "lock = threading.RLock()\n"

@@ -23,9 +23,6 @@ from sanitized import ASAN
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 
-# From 3.12 on os.fork() warns where it sees a second thread, and io_uring has those of the kernel.
-FORKS_ARE_MEANT = ("-W", "ignore:This process:DeprecationWarning")
-
 _CHILD = """
 import importlib, os, sys
 sys.path[:0] = sys.argv[1].split(os.pathsep)
@@ -81,7 +78,7 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
     """What a program of its own prints, and how it ends; patched, with a few modules imported."""
     head = "import os, signal, sys, threading, time, green\ngreen.monkey_patch()\n"
     return subprocess.run(
-        [sys.executable, "-P", *FORKS_ARE_MEANT, "-c", head + code],
+        [sys.executable, "-P", "-c", head + code],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -91,7 +88,7 @@ def run_patched(code: str) -> subprocess.CompletedProcess[str]:
 
 def run_program(text: str, *options: str, **environment: str) -> str:
     """What a program prints that must end well, in time and without a word of complaint."""
-    always = ("-P", "-X", "faulthandler", *FORKS_ARE_MEANT)
+    always = ("-P", "-X", "faulthandler")
     done = subprocess.run(
         [sys.executable, *always, *options, "-c", textwrap.dedent(text)],
         env={**os.environ, **environment},
