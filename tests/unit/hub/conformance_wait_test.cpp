@@ -181,7 +181,7 @@ TEST_CASE_TEMPLATE("wake: one wake-up ends one sleep", TypeParam, GW_HUBS) {
     ended_early += waits > 2 ? 1 : 0;
   }
 
-  CHECK(ended_early <= 1);  // Work of the kernel may end a sleep, as a signal does.
+  CHECK(ended_early <= 1);  // A signal may end a sleep, or work that the kernel has.
 }
 
 TEST_CASE_TEMPLATE("wake: from another thread, none is missed", TypeParam, GW_REAL_HUBS) {
