@@ -131,6 +131,7 @@ HeadReader::Progress HeadReader::scan() {
   const char* at = data_ + scanned_;
   for (;;) {
     if (scanned_ == line_begin_ && at != end) {
+      if (const Refusal refusal = check_limits()) return refuse(refusal);
       if (const Refusal refusal = check_line_start(*at)) return refuse(refusal);
     }
     at = find_control(at, end);

@@ -15,10 +15,15 @@ std::string request(const std::string& target, const std::string& fields) {
   return "GET " + target + " HTTP/1.1\r\n" + kHost + fields + "\r\n";
 }
 
-/// The status of both ways to send it, which must agree.
+/// The status of all ways to send it, which must agree.
 int status_of(const std::string& bytes, const RequestLimits& limits) {
   const Reading whole = read_whole(bytes, limits);
   CHECK(read_byte_by_byte(bytes, limits) == whole);
+  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+    INFO("cut at ", cut);
+    const Reading in_two = read_in_two(bytes, cut, limits);
+    CHECK(in_two == whole);
+  }
   return whole.status;
 }
 
@@ -72,6 +77,18 @@ TEST_CASE("header fields: a name that never ends is refused at the limit") {
   const RequestLimits limits{.header_bytes = 50};
 
   CHECK(status_of("GET / HTTP/1.1\r\n" + std::string(51, 'a'), limits) == 431);
+}
+
+TEST_CASE(
+    "header fields: when a line's end passes the limit, what the next begins with is not read") {
+  // The CR of "A: ..." stands where the limit ends; its LF is behind it.
+  const RequestLimits limits{.header_count = 2, .header_bytes = 50};
+  const std::string line = "A: " + std::string(50 - kHost.size() - 3, 'b') + "\r\n";
+
+  for (const std::string next : {"C: d\r\n", " folded\r\n", "\t", "\x01", ""}) {
+    INFO("followed by ", next);
+    CHECK(status_of(request("/", line + next), limits) == 431);
+  }
 }
 
 TEST_CASE("header fields: what llhttp refuses in an earlier line comes before a limit") {
