@@ -78,7 +78,7 @@ Ref Call::invoke() {
 
 void Call::close(PyObject* result) {
   if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return;
-  Ref method = Ref::steal(PyObject_GetAttrString(result, "close"));
+  Ref method = Ref::steal(PyObject_GetAttr(result, application_.types().close_name.get()));
   if (!method && PyErr_ExceptionMatches(PyExc_AttributeError)) {
     PyErr_Clear();
     return;

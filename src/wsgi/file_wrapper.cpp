@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "src/wsgi/types.hpp"
 
@@ -128,52 +129,49 @@ PyType_Spec spec = {
     slots,
 };
 
-bool is_exactly(PyObject* object, PyObject* module, const char* type_name) {
-  Ref type = Ref::steal(PyObject_GetAttrString(module, type_name));
-  return type && reinterpret_cast<PyObject*>(Py_TYPE(object)) == type.get();
+bool is_exactly(PyObject* object, const Ref& type) {
+  return Py_TYPE(object) == as_type(type);
 }
 
-/// Is `file` an open io.FileIO, or a buffer over one, that nobody has changed?
-bool is_plain_file(PyObject* file) {
-  Ref io = Ref::steal(PyImport_ImportModule("io"));
-  if (!io) return false;
-  if (is_exactly(file, io.get(), "FileIO")) return true;
-  if (!is_exactly(file, io.get(), "BufferedReader") &&
-      !is_exactly(file, io.get(), "BufferedRandom")) {
-    return false;
+/// The io.FileIO that `file` is or buffers, if nobody has changed either. Empty: it is none, or a
+/// Python error is set.
+Ref plain_file(PyObject* file, const Types& types) {
+  if (is_exactly(file, types.file_io)) return Ref::share(file);
+  if (!is_exactly(file, types.buffered_reader) && !is_exactly(file, types.buffered_random)) {
+    return {};
   }
-  Ref raw = Ref::steal(PyObject_GetAttrString(file, "raw"));
-  return raw && is_exactly(raw.get(), io.get(), "FileIO");
+  Ref raw = Ref::steal(PyObject_GetAttr(file, types.raw_name.get()));
+  return raw && is_exactly(raw.get(), types.file_io) ? std::move(raw) : Ref{};
 }
 
-/// The number that a method without arguments returns; -1 with a Python error set.
-long long number_from(PyObject* object, const char* method) {
-  Ref number = Ref::steal(PyObject_CallMethod(object, method, nullptr));
-  return number ? PyLong_AsLongLong(number.get()) : -1;
-}
-
-bool find_region_of(PyObject* file, FileRegion& region) {
-  if (!is_plain_file(file)) return false;
+/// False, perhaps with a Python error: what the kernel reads would not be what read() returns.
+bool may_be_sent(PyObject* file, const Types& types) {
+  if (is_exactly(file, types.buffered_reader)) return true;
   // What a BufferedRandom has not written yet would be missing.
-  Ref flushed = Ref::steal(PyObject_CallMethod(file, "flush", nullptr));
-  if (!flushed) return false;
-  Ref readable = Ref::steal(PyObject_CallMethod(file, "readable", nullptr));
-  if (!readable || readable.get() != Py_True) return false;
-  const long long fd = number_from(file, "fileno");
-  if (fd < 0) return false;
+  const Ref& name =
+      is_exactly(file, types.buffered_random) ? types.flush_name : types.readable_name;
+  Ref result = Ref::steal(PyObject_CallMethodNoArgs(file, name.get()));
+  return result && result.get() != Py_False;
+}
+
+bool find_region_of(PyObject* file, const Types& types, FileRegion& region) {
+  const Ref raw = plain_file(file, types);
+  if (!raw || !may_be_sent(file, types)) return false;
+  const int fd = PyObject_AsFileDescriptor(raw.get());
   struct stat status;
-  if (fstat(static_cast<int>(fd), &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  const long long position = number_from(file, "tell");
+  if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  Ref tell = Ref::steal(PyObject_CallMethodNoArgs(file, types.tell_name.get()));
+  const long long position = tell ? PyLong_AsLongLong(tell.get()) : -1;
   // A file of /proc has bytes, but no size.
   if (position < 0 || position >= status.st_size) return false;
-  region = {static_cast<int>(fd), position, static_cast<std::uint64_t>(status.st_size - position)};
+  region = {fd, position, static_cast<std::uint64_t>(status.st_size - position)};
   return true;
 }
 
 }  // namespace
 
-bool find_region(PyObject* wrapper, FileRegion& region) {
-  if (find_region_of(wrapper_of(wrapper)->file, region)) return true;
+bool find_region(PyObject* wrapper, const Types& types, FileRegion& region) {
+  if (find_region_of(wrapper_of(wrapper)->file, types, region)) return true;
   // A closed or odd file: reading it will say what is wrong. Being killed is another matter.
   if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
   return false;

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "src/py/ref.hpp"
+#include "src/wsgi/types.hpp"
 
 namespace greenwsgi::wsgi {
 
@@ -19,6 +19,6 @@ struct FileRegion {
 
 /// Finds the region that `wrapper`, a _core.FileWrapper, stands for. False, mostly without a Python
 /// error: it must be read.
-bool find_region(PyObject* wrapper, FileRegion& region);
+bool find_region(PyObject* wrapper, const Types& types, FileRegion& region);
 
 }  // namespace greenwsgi::wsgi

@@ -56,7 +56,7 @@ bool Call::respond(PyObject* result) {
   if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return respond_with_pieces(result);
   if (Py_TYPE(result) == as_type(application_.types().file_wrapper) && started_) {
     FileRegion region;
-    if (find_region(result, region)) return respond_with_file(region, result);
+    if (find_region(result, application_.types(), region)) return respond_with_file(region, result);
     if (PyErr_Occurred()) return false;
   }
   return respond_by_iterating(result);

@@ -8,13 +8,25 @@ namespace greenwsgi::wsgi {
 using py::Ref;
 
 bool Types::find(PyObject* module) {
-  const auto get = [module](Ref& into, const char* name) {
+  const auto get = [&module](Ref& into, const char* name) {
     into = Ref::steal(PyObject_GetAttrString(module, name));
     return bool(into);
   };
-  return get(input, "Input") && get(start_response, "StartResponse") &&
-         get(error_stream, "ErrorStream") && get(file_wrapper, "FileWrapper") &&
-         get(body_error, "RequestBodyError") && get(body_timeout, "RequestBodyTimeout");
+  const auto intern = [](Ref& into, const char* name) {
+    into = Ref::steal(PyUnicode_InternFromString(name));
+    return bool(into);
+  };
+  if (!get(input, "Input") || !get(start_response, "StartResponse") ||
+      !get(error_stream, "ErrorStream") || !get(file_wrapper, "FileWrapper") ||
+      !get(body_error, "RequestBodyError") || !get(body_timeout, "RequestBodyTimeout")) {
+    return false;
+  }
+  Ref io = Ref::steal(PyImport_ImportModule("io"));
+  module = io.get();
+  return io && get(file_io, "FileIO") && get(buffered_reader, "BufferedReader") &&
+         get(buffered_random, "BufferedRandom") && intern(close_name, "close") &&
+         intern(flush_name, "flush") && intern(raw_name, "raw") &&
+         intern(readable_name, "readable") && intern(tell_name, "tell");
 }
 
 int add_type(PyObject* module, PyType_Spec& spec, const char* name) {

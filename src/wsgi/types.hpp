@@ -1,7 +1,7 @@
-// types.hpp - the Python types of this room, found once a server.
+// types.hpp - the Python types and names that this room's calls need, found once a server.
 //
-// They live in the extension module, under these names; a server keeps references of its own, so
-// that a call finds them without a look-up and nobody can exchange them under it.
+// A server keeps references of its own, so that a call finds them without a look-up and nobody can
+// exchange them under it.
 #pragma once
 
 #include "src/py/ref.hpp"
@@ -15,6 +15,18 @@ struct Types {
   py::Ref file_wrapper;    // _core.FileWrapper
   py::Ref body_error;      // _core.RequestBodyError
   py::Ref body_timeout;    // _core.RequestBodyTimeout
+
+  // What a FileWrapper may stand for.
+  py::Ref file_io;          // io.FileIO
+  py::Ref buffered_reader;  // io.BufferedReader
+  py::Ref buffered_random;  // io.BufferedRandom
+
+  // Names of attributes, interned.
+  py::Ref close_name;
+  py::Ref flush_name;
+  py::Ref raw_name;
+  py::Ref readable_name;
+  py::Ref tell_name;
 
   /// False: a Python error is set.
   bool find(PyObject* module);

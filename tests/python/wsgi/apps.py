@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -257,6 +258,18 @@ def kills_the_waiting(environ: Environ, start_response: StartResponse) -> Iterab
 # --- Files
 
 
+class ChangedFile(io.FileIO):
+    """Its bytes are not those that lie in the file."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size)[::-1]
+
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(buffer)
+        buffer[:count] = bytes(buffer[:count])[::-1]
+        return count
+
+
 def file_of(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """/path?kind,offset,length: the file at the path, opened so."""
     kind, offset, length_text = environ["QUERY_STRING"].split(",")
@@ -271,6 +284,11 @@ def file_of(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it.
         with open(path, "rb") as source:
             file.write(source.read())
+    elif kind in ("changed", "over-changed"):
+        changed = ChangedFile(path)
+        file = changed if kind == "changed" else io.BufferedReader(changed)
+    elif kind == "write-only":
+        file = io.FileIO(os.open(path, os.O_WRONLY), "w")
     else:
         file = open(path, "rb", buffering=0 if kind == "raw" else -1)  # noqa: SIM115
     file.seek(int(offset))
@@ -282,8 +300,6 @@ def file_of(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def pipe_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    import os
-
     read_end, write_end = os.pipe()
     os.write(write_end, b"through a pipe")
     os.close(write_end)

@@ -65,6 +65,25 @@ def test_a_compressed_file_is_sent_as_it_reads_not_as_it_lies(server: Any, tmp_p
     assert server.get(f"/file_of{packed}?gzip,0,").body == CONTENT
 
 
+@pytest.mark.parametrize("kind", ["changed", "over-changed"])
+def test_a_file_whose_class_reads_otherwise_is_read_by_it(
+    server: Any, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "short").write_bytes(b"abc")
+
+    assert server.get(f"/file_of{tmp_path}/short?{kind},0,").body == b"cba"
+
+
+def test_a_file_open_for_writing_only_is_an_error_of_the_application(
+    start: Any, path: Path
+) -> None:
+    served = start("file_of", bare=True)
+
+    assert served.get(f"{path}?write-only,0,").code == 500
+
+    assert "UnsupportedOperation: " in served.stop()
+
+
 def test_a_pipe_is_read(server: Any) -> None:
     assert server.get("/pipe_file").body == b"through a pipe"
 
