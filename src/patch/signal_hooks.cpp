@@ -4,8 +4,9 @@
 // CPython runs a handler in whatever Python code its main OS thread runs, which may be any green:
 // an exception that it raises (Ctrl-C) would end that one, and a thread that is a green would
 // report it and nobody else hear of it. So each handler is wrapped in a Relay: called in a green
-// other than the root, it has the signal come again when the root runs. A second SIGINT before that
-// is handled where the program runs, or a loop that never waits could not be ended.
+// other than the root, it has the signal come again when the root runs. A green that runs on for
+// 0.1 s is made to let it run. A second SIGINT is handled where the program runs, or a loop that
+// never waits could not be ended.
 #include "src/patch/signal_hooks.hpp"
 
 #include "src/patch/hooks.hpp"
@@ -30,18 +31,15 @@ Relay* relay_or_null(PyObject* object) {
                                                             : nullptr;
 }
 
-// Puts the signal off until the root runs. False: it is to be handled here and now.
-bool put_off(int number) {
-  if (!py::can_switch() || py::Runtime::current()->running()->is_root()) return false;
-  return py::put_off_signal(number);
-}
-
 PyObject* relay_call(PyObject* self, PyObject* arguments, PyObject* keywords) {
   int number = 0;
   const bool is_signal = PyTuple_GET_SIZE(arguments) == 2 &&
                          as_int(PyTuple_GET_ITEM(arguments, 0), &number) && number >= 1 &&
                          number <= 64;
-  if (is_signal && put_off(number)) Py_RETURN_NONE;
+  if (is_signal && !py::must_handle_signal(number)) {
+    return py::put_off_signal(number) ? Py_NewRef(Py_None) : nullptr;
+  }
+  if (is_signal) py::take_put_off_signal(number);
   const Ref handler = Ref::share(relay_or_null(self)->handler);
   PyObject* result = PyObject_Call(handler.get(), arguments, keywords);
   signals_handled += 1;

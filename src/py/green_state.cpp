@@ -178,7 +178,8 @@ void GreenState::enter(void* local) noexcept {
   self.runtime_.mask_.put(self.mask_);
   self.runtime_.signals_.saw_python();
   if (Runtime::put_off_signals != 0 && self.is_root()) [[unlikely]] {
-    Runtime::raise_put_off_signals();
+    Runtime::send_put_off_signals();
+    Runtime::put_off_signals = 0;
   }
 }
 

@@ -113,7 +113,52 @@ def test_ctrl_c_while_a_thread_runs_ends_the_main_program() -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_a_second_ctrl_c_ends_a_loop_that_never_waits() -> None:
+def test_ctrl_c_reaches_the_main_program_though_a_thread_never_waits() -> None:
+    done = run_patched(
+        "goes_on, stop = threading.Event(), False\n"
+        "def work():\n"
+        "    goes_on.wait()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while not stop: pass\n"
+        "    print('stopped')\n"
+        "threading.Thread(target=work).start()\n"
+        "try: goes_on.set(); time.sleep(60)\n"
+        "except KeyboardInterrupt: stop = True\n"
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("stopped\n", "", 0)
+
+
+def test_a_handler_runs_in_the_main_program_though_a_green_never_waits() -> None:
+    done = run_patched(
+        "seen = []\n"
+        "def handle(number, frame): seen.append(threading.current_thread().name)\n"
+        "signal.signal(signal.SIGALRM, handle)\n"
+        "def work():\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.001)\n"
+        "    while not seen: pass\n"
+        "    return 'went on'\n"
+        "print(green.spawn(work).get(), seen)\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("went on ['MainThread']\n", "")
+
+
+def test_a_green_that_waits_soon_is_not_left_for_a_signal() -> None:
+    done = run_patched(
+        "seen = []\n"
+        "signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))\n"
+        "def work():\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "    for _ in range(1000): assert not seen\n"
+        "green.spawn(work).get()\n"
+        "print(seen == [signal.SIGUSR1])\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_second_ctrl_c_at_once_ends_a_loop_that_never_waits() -> None:
     done = run_patched(
         "def work():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
@@ -126,6 +171,28 @@ def test_a_second_ctrl_c_ends_a_loop_that_never_waits() -> None:
     assert done.stdout == "first\n"
     assert done.stderr.endswith("KeyboardInterrupt\n")
     assert done.returncode == -signal.SIGINT
+
+
+def test_a_second_ctrl_c_later_ends_the_loop_that_never_waits() -> None:
+    done = run_patched(
+        "seen = []\n"
+        "def work():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    try:\n"
+        "        while not seen: pass\n"
+        "        began = time.monotonic()\n"
+        "        while time.monotonic() < began + 0.2: pass\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        while True: pass\n"
+        "    finally: print('loop ended')\n"
+        "green.spawn(work)\n"
+        "for number in range(2):\n"
+        "    try: time.sleep(60)\n"
+        "    except KeyboardInterrupt: seen.append(number)\n"
+        "print(seen)\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("loop ended\n[0, 1]\n", "")
 
 
 def test_a_handler_may_fork_while_the_main_program_waits() -> None:
