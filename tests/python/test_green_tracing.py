@@ -22,8 +22,8 @@ Event = dict[str, Any]
 
 def events_of(path: Path, *, complete: bool = True) -> list[Event]:
     text = path.read_text()
-    if not complete:  # What is missing at a killed process's end, by the format's own rule.
-        text += "]"
+    if not complete:  # What is missing at a killed process's end, by the format's own rule; and
+        text = text[: text.rindex("\n")] + "]"  # the kill may have come while a line was written.
     events: list[Event] = json.loads(text)
     return events
 

@@ -163,6 +163,7 @@ def test_conditions_events_semaphores_and_barriers_cooperate() -> None:
     together(consumer, producer, *[guarded] * 6, *[lambda: barrier.wait(5)] * 3)
 
     assert order == ["notified", "sets", "set"]
+    event.clear()
 
 
 @isolated
@@ -274,6 +275,7 @@ def test_logging_from_many_greens_keeps_lines_whole() -> None:
     together(*[lambda n=n: log.warning("%d", n) for n in range(20)])
 
     assert lines == [text for n in range(20) for text in ("<", str(n))]
+    log.handlers.clear()
 
 
 @isolated

@@ -192,3 +192,4 @@ def test_a_choice_of_the_users_stays() -> None:
     waiting = patched_waiting()
 
     assert in_green(lambda: waiting.wait(iter(()), 5, 0.1)) == "blocked"
+    assert waiting.native.pop() == (5, 0.1)

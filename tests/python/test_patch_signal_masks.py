@@ -451,6 +451,7 @@ def test_faults_that_a_green_blocks_are_told_as_blocked() -> None:
     assert green.spawn(block).get() == {fault}
     assert green.spawn(kernels_mask).get() == set()
     assert mask() == {fault}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [fault])
 
 
 # --- Who needs it
