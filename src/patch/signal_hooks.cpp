@@ -13,6 +13,7 @@
 #include "src/patch/waiting.hpp"
 #include "src/py/overflow.hpp"
 #include "src/py/runtime_state.hpp"
+#include "src/py/signals.hpp"
 
 namespace greenwsgi::patch {
 

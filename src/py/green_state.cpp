@@ -177,9 +177,9 @@ void GreenState::enter(void* local) noexcept {
   self.load();
   self.runtime_.mask_.put(self.mask_);
   self.runtime_.signals_.saw_python();
-  if (Runtime::put_off_signals != 0 && self.is_root()) [[unlikely]] {
-    Runtime::send_put_off_signals();
-    Runtime::put_off_signals = 0;
+  if (put_off_signals != 0 && self.is_root()) [[unlikely]] {
+    send_put_off_signals();
+    put_off_signals = 0;
   }
 }
 

@@ -103,16 +103,6 @@ class GreenScope {
   GreenState state_;
 };
 
-/// Must the signal (1 to 64) be handled here and now? On the root fiber, where nothing may switch,
-/// and if it is a SIGINT that has come twice and the green has not waited since.
-bool must_handle_signal(int number);
-/// Has the signal come again as soon as the root fiber of the calling green's thread runs, and
-/// wakes that if it waits; also when the green has run on for 0.1 s: then this switches, so that
-/// the root runs. False: a Python error is set.
-bool put_off_signal(int number);
-/// The signal is handled now: it need not come again.
-void take_put_off_signal(int number);
-
 /// Waits until `when`. False: a Python error is set. Switches.
 bool sleep_until(Instant when);
 /// The same from now, with a little slack; for no time at all: lets each other green have a turn.

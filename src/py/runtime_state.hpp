@@ -63,9 +63,6 @@ class Runtime : public ListNode {
   /// False: Python error set.
   bool start();
 
-  /// Bits of signals that the root is to handle when it runs. Only the main thread has any.
-  static inline std::uint64_t put_off_signals = 0;
-  static void send_put_off_signals();
   /// Gives the scheduler the hooks it needs now: with a trace or without, with a fault or without.
   void set_hooks();
   static SchedulerHooks plain_hooks();

@@ -4,9 +4,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <utility>
 
 #include "src/py/ref.hpp"
+#include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::py {
 
@@ -71,6 +75,71 @@ void SignalPipe::on_readable(Op& op) noexcept {
   }
   watch.pipe->let_root_look();
   watch.pipe->scheduler_.hub().submit(watch);
+}
+
+// --- Signals that a green has put off
+
+namespace {
+
+constexpr std::uint64_t bit_of(int number) {
+  return std::uint64_t{1} << (number - 1);
+}
+
+// For how long a green may run on while a signal waits for the root.
+constexpr Duration kSignalPatience = std::chrono::milliseconds(100);
+Instant signal_waits_since;
+std::uint64_t impatient_with = 0;  // The number of the last green that ran on for longer.
+
+bool goes_on_and_on() {
+  return impatient_with == own_ident() && turn_lasts() >= kSignalPatience;
+}
+
+// A pending call of CPython, which comes again until the root has run, or could have run and did
+// not. What runs is not to be left here: as long as a pending call runs there is no other. So the
+// signal comes again.
+int look_for_put_off_signals(void*) {
+  const Duration waits = Clock::now() - signal_waits_since;
+  if (put_off_signals == 0 || waits - turn_lasts() >= kSignalPatience) return 0;
+  if (waits >= kSignalPatience) {
+    impatient_with = own_ident();
+    send_put_off_signals();
+  }
+  Py_AddPendingCall(look_for_put_off_signals, nullptr);
+  return 0;
+}
+
+}  // namespace
+
+bool must_handle_signal(int number) {
+  if (!can_switch() || Runtime::current()->running()->is_root()) return true;
+  const bool put_off = (put_off_signals & bit_of(number)) != 0;
+  // Sent again by us, or by a user: after the green has been made to let the root run, or before.
+  return number == SIGINT && put_off != goes_on_and_on();
+}
+
+bool put_off_signal(int number) {
+  if ((put_off_signals & bit_of(number)) != 0) {
+    return !goes_on_and_on() || sleep_until(Instant::min());
+  }
+  if (put_off_signals == 0) {
+    signal_waits_since = Clock::now();
+    // If the queue is full the signal waits for the green, or comes again.
+    Py_AddPendingCall(look_for_put_off_signals, nullptr);
+  }
+  put_off_signals |= bit_of(number);
+  Scheduler& scheduler = Runtime::current()->scheduler();
+  scheduler.interrupt(scheduler.root());
+  return true;
+}
+
+void take_put_off_signal(int number) {
+  put_off_signals &= ~bit_of(number);
+}
+
+void send_put_off_signals() {
+  for (int number = 1; number <= 64; number++) {
+    if ((put_off_signals & bit_of(number)) != 0) PyErr_SetInterruptEx(number);
+  }
 }
 
 }  // namespace greenwsgi::py

@@ -4,9 +4,9 @@
 // the program has set one itself; the byte wakes the hub, which interrupts the root fiber, which
 // runs the Python handlers on its own stack. A signal that comes while a green runs bytecode needs
 // none of this: the interpreter handles it there, or, under the patch, puts it off until the root
-// runs (src/patch/signal_hooks.cpp). Should another (asyncio does) have taken the wakeup fd and
-// given it back to nobody, a sleep of the hub that a signal may have ended lets the root look as
-// well. Only the main thread has one.
+// runs (src/patch/signal_hooks.cpp); a green that runs on and on is made to let it. Should another
+// (asyncio does) have taken the wakeup fd and given it back to nobody, a sleep of the hub that a
+// signal may have ended lets the root look as well. Only the main thread has one.
 #pragma once
 
 #include "greenwsgi/fiber/fiber.hpp"
@@ -46,5 +46,20 @@ class SignalPipe {
   int write_fd_ = -1;
   bool quiet_ = false;  // The hub slept, and no Python ran since.
 };
+
+/// Bits of signals that the root is to handle when it runs. Only the main thread has any.
+inline std::uint64_t put_off_signals = 0;
+/// Has them come again.
+void send_put_off_signals();
+
+/// Must the signal (1 to 64) be handled here and now? On the root fiber, where nothing may switch,
+/// and if it is a SIGINT that has come twice and the green has not waited since.
+bool must_handle_signal(int number);
+/// Has the signal come again as soon as the root fiber of the calling green's thread runs, and
+/// wakes that if it waits; also when the green has run on for 0.1 s: then this switches, so that
+/// the root runs. False: a Python error is set.
+bool put_off_signal(int number);
+/// The signal is handled now: it need not come again.
+void take_put_off_signal(int number);
 
 }  // namespace greenwsgi::py
