@@ -1,7 +1,7 @@
 // signal.pthread_kill, time.pthread_getcpuclockid: they take a thread's identity for an address.
 //
-// A thread that is a green has a number for an identity; what is meant is the OS thread that runs
-// it. One that has ended is told as such.
+// A thread that is a green has an identity that no thread of the OS has (src/py/idents.hpp); what
+// is meant is the OS thread that runs it. One that has ended is told as such.
 #include <cerrno>
 
 #include "src/patch/hooks.hpp"

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "src/py/green_object.hpp"
+#include "src/py/idents.hpp"
 #include "src/py/later.hpp"
 #include "src/py/left_behind.hpp"
 #include "src/py/parking_lot.hpp"
@@ -95,7 +96,8 @@ void Runtime::after_fork_in_child() {
 // Its hub shares descriptors with the parent's: nothing of it may be used or undone here.
 void Runtime::leave_to_parent(GreenState* survivor) {
   scopes_before = survivor != nullptr ? survivor->scopes() : 0;
-  if (survivor != nullptr && survivor->has_ident()) forked_ident = survivor->fiber().number();
+  if (survivor != nullptr && survivor->has_ident())
+    forked_ident = ident_of(survivor->fiber().number());
   signals_.close();
   scheduler_.abandon();
   mark_closed();

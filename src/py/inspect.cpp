@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "src/py/idents.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -150,12 +151,13 @@ Ref green_frame(GreenObject* green) {
 }
 
 unsigned long native_ident(unsigned long ident) {
-  if (ident == 0 || ident > Fiber::number_taken_last()) return ident;
+  const std::uint64_t number = number_of(ident);
+  if (number == 0 || number > Fiber::number_taken_last()) return ident;
   if (ident == current_ident()) return PyThread_get_thread_ident();
   unsigned long found = 0;
   Runtime::all().for_each([&](Runtime& runtime) {
     runtime.greens().for_each([&](GreenState& state) {
-      if (state.fiber().number() == ident) found = runtime.thread().thread_id;
+      if (state.fiber().number() == number) found = runtime.thread().thread_id;
     });
   });
   return found;

@@ -14,6 +14,7 @@
 #include "greenwsgi/base/log.hpp"
 #include "src/py/faults.hpp"
 #include "src/py/green_object.hpp"
+#include "src/py/idents.hpp"
 #include "src/py/later.hpp"
 #include "src/py/left_behind.hpp"
 #include "src/py/overflow.hpp"
@@ -294,7 +295,7 @@ unsigned long current_ident() {
   GreenState* state = runtime != nullptr ? runtime->running() : nullptr;
   if (state == nullptr || !state->has_ident())
     return forked_ident != 0 ? forked_ident : PyThread_get_thread_ident();
-  return state->fiber().number();
+  return ident_of(state->fiber().number());
 }
 
 unsigned long own_ident() {
@@ -304,6 +305,7 @@ unsigned long own_ident() {
 }
 
 void give_identities() {
+  reserve_idents();
   Runtime::gives_identities = true;
 }
 

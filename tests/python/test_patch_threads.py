@@ -5,8 +5,12 @@ from __future__ import annotations
 import _thread
 import concurrent.futures
 import contextvars
+import ctypes
+import errno
 import os
 import queue
+import resource
+import signal
 import sys
 import threading
 import time
@@ -363,3 +367,31 @@ def test_the_threads_of_grpcio_stay_native() -> None:
         sys.path.remove(place)
 
     assert idents != [threading.get_native_id()]
+
+
+@isolated
+def test_an_identity_may_be_given_to_functions_that_take_a_pthread() -> None:
+    patch()
+    name_thread = ctypes.CDLL(None).pthread_setname_np
+    name_thread.argtypes = [ctypes.c_ulong, ctypes.c_char_p]
+    idents: list[int] = []
+
+    def name() -> int:
+        idents.append(threading.get_ident())
+        return int(name_thread(threading.get_ident(), b"mine"))
+
+    assert together(name, name) == [errno.ENOENT, errno.ENOENT]
+    assert len(set(idents)) == 2
+    with open("/proc/self/comm") as comm:
+        assert comm.read() != "mine\n"
+
+
+@isolated
+def test_where_address_space_is_short_identities_are_small_numbers() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    patch()
+    idents = together(threading.get_ident, threading.get_ident)
+
+    assert len(set(idents)) == 2
+    assert all(ident < 1000 for ident in idents)
+    assert together(lambda: signal.pthread_kill(threading.get_ident(), 0)) == [None]
