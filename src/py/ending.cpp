@@ -81,6 +81,7 @@ void Runtime::just_forked() noexcept {
 
 void Runtime::after_fork_in_child() {
   forks = {forks.count + 1, own_ident()};
+  put_off_signals = 0;  // They are the parent's, as all that wait for their handlers.
   clear_parking_lot();
   new (&all_mutex()) std::mutex;  // Another thread may have held it.
   Runtime* old = current_;

@@ -195,6 +195,25 @@ def test_a_second_ctrl_c_later_ends_the_loop_that_never_waits() -> None:
     assert (done.stdout, done.stderr) == ("loop ended\n[0, 1]\n", "")
 
 
+def test_a_signal_that_was_put_off_is_not_the_childs_of_a_fork() -> None:
+    done = run_patched(
+        "def handle(number, frame): print('handled', os.getpid() == parent, flush=True)\n"
+        "signal.signal(signal.SIGUSR1, handle)\n"
+        "parent = os.getpid()\n"
+        "def work():\n"
+        "    os.kill(parent, signal.SIGUSR1)\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        began = time.monotonic()\n"
+        "        while time.monotonic() < began + 0.2: pass\n"
+        "        green.spawn(time.sleep, 0.01).join()\n"
+        "    return child == 0 or os.waitpid(child, 0)[1]\n"
+        "print(green.spawn(work).get())\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("handled True\n0\n", "")
+
+
 def test_a_handler_may_fork_while_the_main_program_waits() -> None:
     for wait in ("lock.acquire(timeout=0.2)", "select.select([read], [], [], 0.2)[0] == [1]"):
         done = run_patched(
