@@ -107,7 +107,7 @@ bool is_mine(LockObject* self) {
   if (self->forks != py::forks.count) {
     // The green that forked is the child's main program, by another name.
     const bool forked = self->owner == py::forks.ident;
-    set_owner(self, forked ? PyThread_get_thread_ident() : self->owner);
+    set_owner(self, forked ? py::own_ident() : self->owner);
   }
   return self->owner == py::own_ident();
 }

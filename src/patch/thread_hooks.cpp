@@ -16,6 +16,7 @@
 #include "src/patch/native_call.hpp"
 #include "src/patch/waiting.hpp"
 #include "src/py/green_object.hpp"
+#include "src/py/idents.hpp"
 #include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::patch {
@@ -110,7 +111,7 @@ void name_after(py::GreenObject* green, PyObject* function) {
   if (PyUnicode_Check(name.get())) Py_XSETREF(green->name, Py_NewRef(name.get()));
 }
 
-// Starts the green; its number, 0 with a Python error set.
+// Starts the green; its ident, 0 with a Python error set.
 unsigned long start_green(
     PyObject* function, PyObject* arguments, PyObject* keywords, PyObject* lock, bool awaited) {
   static const int registered = pthread_atfork(nullptr, nullptr, forget_others);
@@ -133,7 +134,7 @@ unsigned long start_green(
   const Ref owned = Ref::steal(reinterpret_cast<PyObject*>(green));
   green->begins_thread = true;
   name_after(green, function);
-  return static_cast<unsigned long>(green->number);
+  return py::ident_of(green->number);
 }
 
 // start_new_thread(function, arguments, keywords)
@@ -143,8 +144,8 @@ PyObject* hook_start(Call& call) {
                            PyCallable_Check(call.item(0)) && PyTuple_Check(call.item(1)) &&
                            (keywords == nullptr || PyDict_Check(keywords));
   if (!well_formed || !py::threads_are_greens()) return call.pass_on();
-  const unsigned long number = start_green(call.item(0), call.item(1), keywords, nullptr, false);
-  return number == 0 ? nullptr : PyLong_FromUnsignedLong(number);
+  const unsigned long ident = start_green(call.item(0), call.item(1), keywords, nullptr, false);
+  return ident == 0 ? nullptr : PyLong_FromUnsignedLong(ident);
 }
 
 PyObject* hook_count(Call& call) {
@@ -193,9 +194,9 @@ PyObject* hook_start_joinable(Call& call) {
   const Ref none = Ref::steal(PyTuple_New(0));
   Ref handle = lock && none && daemon >= 0 ? make_handle(lock.get()) : Ref();
   if (!handle) return nullptr;
-  const unsigned long number = start_green(given[0], none.get(), nullptr, lock.get(), daemon == 0);
-  const Ref ident = number != 0 ? Ref::steal(PyLong_FromUnsignedLong(number)) : Ref();
-  if (!ident || PyObject_SetAttrString(handle.get(), "ident", ident.get()) < 0) return nullptr;
+  const unsigned long ident = start_green(given[0], none.get(), nullptr, lock.get(), daemon == 0);
+  const Ref told = ident != 0 ? Ref::steal(PyLong_FromUnsignedLong(ident)) : Ref();
+  if (!told || PyObject_SetAttrString(handle.get(), "ident", told.get()) < 0) return nullptr;
   if (thread != nullptr &&
       PyObject_SetAttrString(thread, layout::kHandleOfThread, handle.get()) < 0)
     return nullptr;

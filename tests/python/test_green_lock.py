@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from greens import fork, in_child, native, until
-from patched import isolated
+from patched import isolated, patch, together
 
 import green
 
@@ -284,6 +284,22 @@ def test_after_a_fork_a_lock_of_another_green_is_held_until_it_is_made_new(kind)
     assert in_child(child)
     go_on.release()
     holder.join()
+
+
+@isolated
+def test_after_a_fork_a_thread_that_is_a_green_still_holds_its_lock() -> None:
+    patch()
+    lock = green.RLock()
+
+    def child() -> bool:
+        lock.release()
+        return bool(lock.acquire(False))
+
+    def work() -> bool:
+        with lock:
+            return in_child(child)
+
+    assert together(work) == [True]
 
 
 def test_a_child_forked_by_a_handler_inside_a_wait_waits_on() -> None:

@@ -370,6 +370,20 @@ def test_the_threads_of_grpcio_stay_native() -> None:
 
 
 @isolated
+def test_who_starts_a_thread_is_told_its_identity() -> None:
+    patch()
+    told: queue.Queue[int] = queue.Queue()
+
+    ident = _thread.start_new_thread(lambda: told.put(threading.get_ident()), ())
+
+    assert told.get() == ident
+    if hasattr(_thread, "start_joinable_thread"):
+        handle = _thread.start_joinable_thread(lambda: told.put(threading.get_ident()))
+        assert told.get() == handle.ident
+        handle.join()
+
+
+@isolated
 def test_an_identity_may_be_given_to_functions_that_take_a_pthread() -> None:
     patch()
     name_thread = ctypes.CDLL(None).pthread_setname_np
@@ -388,7 +402,8 @@ def test_an_identity_may_be_given_to_functions_that_take_a_pthread() -> None:
 
 @isolated
 def test_where_address_space_is_short_identities_are_small_numbers() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 30), resource.RLIM_INFINITY))
     patch()
     idents = together(threading.get_ident, threading.get_ident)
 
