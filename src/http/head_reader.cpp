@@ -131,6 +131,7 @@ HeadReader::Progress HeadReader::scan() {
   const char* at = data_ + scanned_;
   for (;;) {
     if (scanned_ == line_begin_ && at != end) {
+      // The line before may have ended behind the limit: then nothing of this one counts.
       if (const Refusal refusal = check_limits()) return refuse(refusal);
       if (const Refusal refusal = check_line_start(*at)) return refuse(refusal);
     }

@@ -47,16 +47,16 @@ Ref current_green();
 /// main program also before its first green. False after the end, and in a blocking scope.
 bool threads_are_greens();
 
-/// The number that get_ident() shows: the native one on the root fiber (but a green that has forked
-/// keeps its own as the root of the child), and in greens that had begun before give_identities():
-/// what they hold, they hold by that number.
+/// What get_ident() shows (idents.hpp): the native one on the root fiber (but a green that has
+/// forked keeps its own as the root of the child), and in greens that had begun before
+/// give_identities(): what they hold, they hold by that number.
 unsigned long current_ident();
 /// The same, but every green has its own from the start: for what only this package's objects see.
 unsigned long own_ident();
 /// Greens that begin from now on have identities of their own.
 void give_identities();
 
-/// In how manieth child of fork(2) in a row this process is, and what current_ident() was of the
+/// In how manieth child of fork(2) in a row this process is, and what own_ident() was of the
 /// green that forked last: there it is the root of a new runtime. Who remembers waiters or owners
 /// remembers the count with them: those of before a fork are gone.
 struct Forks {

@@ -9,6 +9,8 @@
 // signal may have ended lets the root look as well. Only the main thread has one.
 #pragma once
 
+#include <cstdint>
+
 #include "greenwsgi/fiber/fiber.hpp"
 
 namespace greenwsgi::py {
