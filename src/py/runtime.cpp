@@ -22,6 +22,7 @@
 #include "src/py/runtime_state.hpp"
 #include "src/py/trace.hpp"
 #include "src/py/tracers.hpp"
+#include "src/py/tuple_hash.hpp"
 
 namespace greenwsgi::py {
 
@@ -207,6 +208,7 @@ Scheduler* ensure_scheduler() {
 // What can fail, after the rest is in place. On failure the runtime goes on without it.
 bool Runtime::start() {
   install_overflow_handler();
+  install_tuple_hash();
   find_switch_interval();
   if (on_main_thread()) {
     return signals_.open();

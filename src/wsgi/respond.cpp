@@ -55,8 +55,9 @@ bool Call::must_be_bytes(PyObject* piece) {
 bool Call::respond(PyObject* result) {
   if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return respond_with_pieces(result);
   if (Py_TYPE(result) == as_type(application_.types().file_wrapper) && started_) {
-    // Sending a file is long and all in the kernel. The calls that are ready run before it, and those
-    // whose files are sent end together, while Python's code is still in the processor's caches.
+    // Sending a file is long and all in the kernel. The calls that are ready run before it, and
+    // those whose files are sent end together, while Python's code is still in the processor's
+    // caches.
     scheduler_->yield();
     FileRegion region;
     if (find_region(result, application_.types(), region)) return respond_with_file(region, result);

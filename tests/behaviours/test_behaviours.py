@@ -22,11 +22,6 @@ from support import Scenario, all_scenarios
 
 Outcomes = dict[Scenario, Future[Outcome]]
 
-# Faults that are known and not mended yet. One that passes fails the suite, to be taken from here.
-KNOWN_FAULTS = {
-    "hash_of_nested_tuples": "C code that counts no levels overflows 1 MiB where 8 MiB would do",
-}
-
 
 @pytest.fixture(scope="session")
 def outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
@@ -46,7 +41,4 @@ def test_behaviour(scenario: Scenario, outcomes: Outcomes) -> None:
 
     if found.how == "skip":
         pytest.skip(found.why)
-    if scenario.name in KNOWN_FAULTS:
-        assert found.how != "pass", "mended: take it from KNOWN_FAULTS"
-        pytest.xfail(KNOWN_FAULTS[scenario.name])
     assert found.how == "pass", f"behaviour {scenario.number}: {scenario.what}\n{found.output}"

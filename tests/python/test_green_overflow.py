@@ -71,6 +71,56 @@ def check(program: str, output: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
 
+#: nest(n, leaf): tuples in tuples, n levels deep.
+NESTED = """
+import green, threading
+def nest(levels, leaf=()):
+    for number in range(levels): leaf = (number, leaf, "x")
+    return leaf
+"""
+
+
+def test_the_hash_of_nested_tuples_is_that_of_a_thread_with_a_large_stack() -> None:
+    check(
+        NESTED
+        + """
+found = []
+threading.stack_size(256 << 20)
+thread = threading.Thread(target=lambda: found.append(hash(nest(50000))))
+thread.start()
+thread.join()
+print(green.spawn(hash, nest(50000)).get() == found[0])
+""",
+        "True\n",
+    )
+
+
+def test_an_item_of_nested_tuples_may_switch_and_hash_nested_tuples_itself() -> None:
+    check(
+        NESTED
+        + """
+class Leaf:
+    def __hash__(self):
+        green.sleep(0)
+        return hash(nest(30000))
+one, other = nest(30000, Leaf()), nest(30000, nest(30000))
+print(green.spawn(hash, one).get() == green.spawn(hash, other).get())
+""",
+        "True\n",
+    )
+
+
+def test_an_item_that_has_no_hash_is_named_however_deep_it_is() -> None:
+    check(
+        NESTED
+        + """
+try: green.spawn(hash, nest(50000, [])).get()
+except TypeError as error: print(error)
+""",
+        "unhashable type: 'list'\n",
+    )
+
+
 def test_recursion_through_c_is_an_error_each_time() -> None:
     check(
         THROUGH_C
