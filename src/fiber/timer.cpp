@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "greenwsgi/base/assert.hpp"
 
@@ -41,10 +42,30 @@ bool TimerQueue::make_room(std::size_t more) {
   return true;
 }
 
+TimerQueue::Recent& TimerQueue::recent(Instant when) {
+  static_assert(std::tuple_size_v<decltype(recent_)> == 16);
+  constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;  // Knuth's multiplicative hash.
+  const auto count = static_cast<std::uint64_t>(when.time_since_epoch().count());
+  return recent_[count * kGoldenRatio >> 60];
+}
+
 void TimerQueue::start(Timer& timer, Instant when) {
   if (timer.pending()) stop(timer);
   if (when == kNever) return;
-  GW_ASSERT(heap_.size() < Timer::kNowhere);
+  size_ += 1;
+  Recent& latest = recent(when);
+  if (latest.first != nullptr && latest.when == when) {
+    Timer& first = *latest.first;
+    timer.next_ = &first;
+    timer.previous_ = first.previous_;
+    first.previous_->next_ = &timer;
+    first.previous_ = &timer;
+    timer.place_ = Timer::kInRing;
+    return;
+  }
+  GW_ASSERT(heap_.size() < Timer::kInRing);
+  timer.next_ = timer.previous_ = &timer;
+  latest = {when, &timer};
   const Entry entry{when, sequence_++, &timer};
   heap_.push_back(entry);
   sift_up(heap_.size() - 1, entry);
@@ -52,9 +73,20 @@ void TimerQueue::start(Timer& timer, Instant when) {
 
 void TimerQueue::stop(Timer& timer) {
   if (!timer.pending()) return;
-  const std::size_t place = timer.place_;
+  size_ -= 1;
+  const std::size_t place = std::exchange(timer.place_, Timer::kNowhere);
+  Timer* const second = timer.next_ != &timer ? timer.next_ : nullptr;
+  timer.next_->previous_ = timer.previous_;
+  timer.previous_->next_ = timer.next_;
+  if (place == Timer::kInRing) return;
   GW_ASSERT(heap_[place].timer == &timer);
-  timer.place_ = Timer::kNowhere;
+  Recent& latest = recent(heap_[place].when);
+  if (latest.first == &timer) latest.first = second;
+  if (second == nullptr) return remove(place);
+  put(place, {heap_[place].when, heap_[place].sequence, second});
+}
+
+void TimerQueue::remove(std::size_t place) {
   const Entry last = heap_.back();
   heap_.pop_back();
   if (place == heap_.size()) return;
@@ -67,8 +99,9 @@ void TimerQueue::stop(Timer& timer) {
 
 void TimerQueue::fire(Instant now) {
   // A timer started by a callback belongs to the next call, or a callback that starts its own timer
-  // in the past would never let go.
+  // in the past would never let go. So it must not get into a ring from before.
   const std::uint64_t started_before = sequence_;
+  if (next() <= now) recent_.fill({});
   while (!heap_.empty() && heap_.front().when <= now) {
     if (heap_.front().sequence >= started_before) break;
     Timer& timer = *heap_.front().timer;

@@ -60,6 +60,62 @@ TEST_CASE_FIXTURE(World, "timers with equal deadlines fire in the order they wer
   CHECK(fired == expected);
 }
 
+TEST_CASE_FIXTURE(World, "of timers with equal deadlines any may be stopped and started again") {
+  std::vector<std::unique_ptr<Noted>> many;
+  for (int i = 0; i < 6; i++) many.push_back(std::make_unique<Noted>(i, fired));
+  for (auto& each : many) timers.start(*each, kStart + 1s);
+  timers.stop(*many[0]);  // The first, one between, the last.
+  timers.stop(*many[3]);
+  timers.stop(*many[5]);
+  timers.start(*many[0], kStart + 1s);
+  CHECK(timers.size() == 4);
+
+  timers.fire(kStart + 1s);
+
+  CHECK(fired == std::vector{1, 2, 4, 0});
+  CHECK(timers.size() == 0);
+}
+
+TEST_CASE_FIXTURE(World, "timers with equal deadlines fire in order whatever was started between") {
+  std::vector<std::unique_ptr<Noted>> many;
+  std::vector<int> expected;
+  for (int i = 0; i < 300; i++) {
+    many.push_back(std::make_unique<Noted>(i, fired));
+    timers.start(*many.back(), kStart + std::chrono::nanoseconds(i % 100));
+  }
+  for (int i = 0; i < 300; i++) expected.push_back(i % 3 * 100 + i / 3);
+
+  timers.fire(kStart + 1s);
+
+  CHECK(fired == expected);
+}
+
+TEST_CASE_FIXTURE(World, "a callback may stop others with its deadline, and free them") {
+  struct Stopper : Timer {
+    explicit Stopper(World& its_world)
+        : Timer([](Timer& timer) noexcept {
+            World& world = static_cast<Stopper&>(timer).world;
+            for (auto& each : static_cast<Stopper&>(timer).victims) world.timers.stop(*each);
+            static_cast<Stopper&>(timer).victims.clear();
+          }),
+          world(its_world) {}
+    World& world;
+    std::vector<std::unique_ptr<Noted>> victims;
+  } stopper(*this);
+  Noted before(1, fired), after(2, fired);
+  timers.start(before, kStart + 1s);
+  timers.start(stopper, kStart + 1s);
+  for (int i = 10; i < 14; i++) {
+    stopper.victims.push_back(std::make_unique<Noted>(i, fired));
+    timers.start(*stopper.victims.back(), kStart + 1s);
+  }
+  timers.start(after, kStart + 1s);
+
+  timers.fire(kStart + 1s);
+
+  CHECK(fired == std::vector{1, 2});
+}
+
 TEST_CASE_FIXTURE(World, "a timer does not fire before its time") {
   Noted timer(1, fired);
   timers.start(timer, kStart + 5s);
