@@ -29,6 +29,18 @@ thread_local Scheduler* this_scheduler = nullptr;
 
 std::atomic<std::uint64_t> last_number{0};
 
+// Of more fibers than these, the one that runs next is not in the processor's caches; a switch
+// reads so much of its stack, and of the layer above's state, first.
+constexpr std::size_t kFibersInCache = 256;
+constexpr std::size_t kStackPrefetch = 512;
+constexpr std::size_t kLocalPrefetch = 128;
+constexpr std::size_t kCacheLine = 64;
+
+void prefetch_bytes(const void* from, std::size_t bytes) {
+  const auto* const first = static_cast<const std::byte*>(from);
+  for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(first + at, 1);
+}
+
 // The C++ runtime lists the exceptions being handled per thread, and a switch inside a catch block
 // (an extension module that calls Python from one is enough) would leave one fiber's exception in
 // another's list. So each fiber takes its own list along; the hub's stack has none.
@@ -51,6 +63,11 @@ Fiber::ExceptionState& exception_state() {
 
 Fiber::Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number)
     : scheduler_(scheduler), stack_(stack), number_(number != 0 ? number : take_number()) {}
+
+void Fiber::prefetch() const {
+  prefetch_bytes(context_, kStackPrefetch);
+  if (local != nullptr) prefetch_bytes(local, kLocalPrefetch);
+}
 
 std::uint64_t Fiber::take_number() {
   return last_number.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -289,7 +306,12 @@ void Scheduler::turn() {
   if (timers_.next() != kNever) timers_.fire(hub_.now());
 
   turn_.splice_back(ready_);
-  while (!turn_.empty()) switch_to(turn_.pop_front());
+  const bool crowded = alive_ > kFibersInCache;
+  while (!turn_.empty()) {
+    Fiber& fiber = turn_.pop_front();
+    if (crowded && !turn_.empty()) turn_.front().prefetch();
+    switch_to(fiber);
+  }
 }
 
 void Scheduler::post(Message& message) {

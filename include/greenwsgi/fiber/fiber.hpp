@@ -88,6 +88,8 @@ class Fiber : public ListNode {
  private:
   friend class Scheduler;
   Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number);
+  /// It runs next: fetches what it reads first, while another runs.
+  void prefetch() const;
 
   Scheduler& scheduler_;
   Stack stack_;
