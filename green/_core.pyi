@@ -339,6 +339,10 @@ class Server:
 def hub_reason() -> str:
     """Which hub runs this thread and why: one sentence."""
 
+def exit_after(seconds: float, /) -> None:
+    """End the process after `seconds` with status 0, whatever its threads do, unless it has ended
+    by then: from a native thread, without a word to atexit. OSError: there is no thread."""
+
 def set_log_level(level: str, /) -> None:
     """Drop lines below this level. Default: info."""
 

@@ -1,7 +1,8 @@
 """Addresses as people type them, and the sockets that listen there.
 
 A Listener is bound when it is made, so that an address in use is noticed before anything slow
-happens, and listens once listen() is called. What is wrong with an address is one sentence. How
+happens, and listens once listen() is called; a Unix socket at once, since nobody could tell it from
+a dead server's. What is wrong with an address is one sentence. How
 connections are served is not known here.
 """
 
@@ -59,6 +60,8 @@ def parse_address(text: str) -> Address:
     if text.startswith("fd:"):
         if not (number := text.removeprefix("fd:")).isdecimal():
             raise ValueError(f"needs a number behind fd:, not {number!r}")
+        if len(number) > 9:
+            raise ValueError(f"needs the number of a descriptor behind fd:, not {number!r}")
         return InheritedFd(int(number))
     match = re.fullmatch(
         r"(?:(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^:\[\]/]*):)?(?P<port>\d+)", text, re.ASCII
@@ -118,16 +121,22 @@ class Listener:
 
 
 def open_listeners(
-    addresses: Iterable[Address], *, reuse_port: bool = False, unix_mode: int = 0o666
+    addresses: Iterable[Address],
+    backlog: int,
+    *,
+    reuse_port: bool = False,
+    unix_mode: int = 0o666,
 ) -> list[Listener]:
-    """Binds them all, or raises StartError and leaves nothing behind."""
+    """Binds them all, or raises StartError and leaves nothing behind. `backlog`: of Unix
+    sockets."""
     with contextlib.ExitStack() as undo:
         opened: list[Listener] = []
         for address in addresses:
+            _check_is_new(address, opened)
             if isinstance(address, TcpAddress):
                 made = _open_tcp(address, reuse_port)
             elif isinstance(address, UnixAddress):
-                made = [_open_unix(address, unix_mode)]
+                made = [_open_unix(address, unix_mode, backlog)]
             else:
                 made = [_open_inherited(address)]
             for listener in made:
@@ -135,6 +144,14 @@ def open_listeners(
             opened += made
         undo.pop_all()
         return opened
+
+
+def _check_is_new(address: Address, opened: Iterable[Listener]) -> None:
+    """With SO_REUSEPORT the kernel would not mind that one is given twice."""
+    if isinstance(address, TcpAddress) and address.port != 0:
+        for _, sockaddr in _resolve(address):
+            if (sockaddr[0], address.port) in [each.socket.getsockname()[:2] for each in opened]:
+                raise StartError(f"cannot listen on {address}: --bind has it twice")
 
 
 def _open_tcp(address: TcpAddress, reuse_port: bool) -> list[Listener]:
@@ -200,13 +217,13 @@ def _url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def _open_unix(address: UnixAddress, mode: int) -> Listener:
+def _open_unix(address: UnixAddress, mode: int, backlog: int) -> Listener:
     abstract = address.path.startswith("@")
     path = "\0" + address.path[1:] if abstract else address.path
-    if not abstract:
-        _remove_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if not abstract:
+            _remove_stale(path)
         made.bind(path)
         listener = Listener(made, str(address))
         if not abstract:
@@ -215,6 +232,10 @@ def _open_unix(address: UnixAddress, mode: int) -> Listener:
     except OSError as error:
         made.close()
         raise StartError(_why_not(str(address), error)) from None
+    except StartError:
+        made.close()
+        raise
+    listener.listen(backlog)
     return listener
 
 
@@ -254,11 +275,22 @@ def _open_inherited(address: InheritedFd) -> Listener:
     if inherited.type != socket.SOCK_STREAM:
         inherited.detach()
         raise StartError(f"cannot listen on {address}: it is not a stream socket (TCP or Unix)")
+    if _is_connected(inherited):
+        inherited.detach()
+        raise StartError(f"cannot listen on {address}: it is a connection, not a listening socket")
     if inherited.family in (socket.AF_INET, socket.AF_INET6):
         return Listener(inherited, _url(inherited))
     name = inherited.getsockname()
     text = os.fsdecode(name)
     return Listener(inherited, "unix:" + (f"@{text[1:]}" if text.startswith("\0") else text))
+
+
+def _is_connected(each: socket.socket) -> bool:
+    try:
+        each.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _why_not(address: str, error: OSError) -> str:
@@ -269,6 +301,10 @@ def _why_not(address: str, error: OSError) -> str:
         errno.EADDRNOTAVAIL: "it is not an address of this machine; 0.0.0.0 or [::] is every one",
         errno.ENOENT: "its directory does not exist",
         errno.ENOTDIR: "its directory is none",
+        errno.ENAMETOOLONG: "its path is too long",
+        errno.ELOOP: "its path has too many symbolic links",
+        errno.EINVAL: "the kernel refuses it; a link-local address needs its interface, as in"
+        " [fe80::1%eth0]:8000",
         errno.EROFS: "its file system cannot be written to",
     }
     reason = reasons.get(error.errno or 0, f"{error.strerror or error}")

@@ -91,8 +91,8 @@ def parse_mode(text: str) -> int:
 def parse_workers(text: str) -> int:
     if text == "auto":
         return len(os.sched_getaffinity(0))
-    if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"needs a number of processes or auto, not {text!r}")
+    if not text.isdecimal() or not 0 < int(text[:9]) <= WORKERS_MAX:
+        raise ValueError(f"needs a number of processes (up to {WORKERS_MAX}) or auto, not {text!r}")
     return int(text)
 
 
@@ -127,6 +127,7 @@ _TIMES = "time-outs (ms, s, m, h; seconds without a unit)"
 _RESPONSES = "requests and responses"
 
 WATCHDOG_SECONDS_MIN = 0.01
+WORKERS_MAX = 1024
 ACCESS_LOGS = ("off", "common", "combined", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -305,7 +306,8 @@ def _source(
     variable = "GREENWSGI_" + name.upper()
     if (given := typed.get(name)) is not None:
         return flag_name(name), given
-    if (text := environ.get(variable)) is not None:
+    text = environ.get(variable)
+    if text is not None and (text or not spec.repeatable):
         return variable, text
     if name == "workers" and (text := environ.get("WEB_CONCURRENCY")):
         return "WEB_CONCURRENCY", text

@@ -25,8 +25,11 @@ DELAY_SECONDS = 0.1  # Before the first restart that is not immediate; doubles e
 DELAY_SECONDS_MAX = 30.0
 START_FAILURES_MAX = 5  # Of each worker in a row, before the supervisor gives up.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# To a worker. Not SIGTERM again: it may have had that from whoever stops the whole process group.
+CUT_SIGNAL = signal.SIGQUIT
 PASSED_ON = (signal.SIGUSR2,)  # What they mean is the workers' matter.
-CUT_SECONDS = 2.0  # Between a cut's signal and SIGKILL.
+CUT_SECONDS = 3.0  # Between a cut's signal, or the grace's end, and SIGKILL.
+POLL_SECONDS_MAX = 3600.0  # poll(2) takes no more than 24 days.
 
 Work = Callable[[Callable[[], None]], int]
 
@@ -152,7 +155,7 @@ class Supervisor:
         if not self._stopping and self._proven:
             moments += [slot.restart for slot in self._slots if not slot.running]
         until = min(moments) - time.monotonic()
-        for fd, _ in poll.poll(None if until == float("inf") else max(0, until * 1000 + 1)):
+        for fd, _ in poll.poll(max(0, min(until, POLL_SECONDS_MAX) * 1000 + 1)):
             if fd == self._signals:
                 self._take_signals()
             else:
@@ -178,12 +181,12 @@ class Supervisor:
 
     def _stop(self, reason: str) -> None:
         """The first call lets calls in flight finish, the second cuts them."""
-        seconds = CUT_SECONDS if self._stopping else self._grace + CUT_SECONDS
-        if not self._stopping:
+        again, self._stopping = self._stopping, True
+        seconds = CUT_SECONDS if again else self._grace + CUT_SECONDS
+        if not again:
             self._log("info", f"{reason}: stopping the workers")
-        self._stopping = True
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
-        self._signal_all(signal.SIGTERM)
+        self._signal_all(CUT_SIGNAL if again else signal.SIGTERM)
 
     def _signal_all(self, number: signal.Signals) -> None:
         for slot in self._slots:

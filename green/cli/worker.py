@@ -1,7 +1,9 @@
 """One process that serves: patches, imports the application, listens, and runs until a signal.
 
-SIGTERM and SIGINT let calls in flight finish for the grace period; a second one cuts them. Whether
-the process is the only one or a supervisor's is known by its caller alone.
+SIGTERM and SIGINT let calls in flight finish for the grace period; a second one cuts them. Under a
+supervisor SIGTERM does the former, however often it comes, and CUT_SIGNAL the latter. A process
+that then does not end by itself (a thread of the application's goes on, a call blocks in C) is
+ended.
 """
 
 from __future__ import annotations
@@ -13,9 +15,15 @@ from typing import Any
 
 from green import _core, debug, patch
 from green.cli.binding import Listener
+from green.cli.errors import StartError
 from green.cli.loader import load
 from green.cli.logs import AccessLog, log
 from green.cli.options import ServeOptions
+from green.cli.supervisor import CUT_SIGNAL
+
+END_SECONDS = (
+    2.0  # For the end of the process, after that of its calls. Less than the supervisor's.
+)
 
 
 class Stopped(BaseException):
@@ -23,29 +31,35 @@ class Stopped(BaseException):
 
 
 class Worker:
-    """`stop_on`: the signals that stop this process; a supervisor's worker leaves SIGINT to it."""
+    """`supervised`: a supervisor hears SIGINT, and says what to do."""
 
     def __init__(
         self,
         options: ServeOptions,
         listeners: Sequence[Listener],
         access_log: AccessLog,
-        stop_on: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+        *,
+        supervised: bool = False,
     ) -> None:
         self._options = options
         self._listeners = listeners
         self._access_log = access_log
-        self._stop_on = stop_on
+        self._supervised = supervised
         self._server: _core.Server | None = None
-        self._grace = options.grace
+        self._finishing = False
 
     def run(self, ready: Callable[[], None]) -> int:
         """Serves until a signal; `ready` is called once connections are accepted."""
-        for number in self._stop_on:
-            signal.signal(number, self._on_signal)
+        if self._supervised:
+            signal.signal(signal.SIGTERM, self._finish)
+            signal.signal(CUT_SIGNAL, self._cut)
+        else:
+            signal.signal(signal.SIGTERM, self._finish_or_cut)
+            signal.signal(signal.SIGINT, self._finish_or_cut)
         debug.on_signal()  # An application that wants SIGUSR2 for itself takes it.
         try:
             _core.set_stack_bytes(self._options.stack_size)  # Before anything makes a green.
+            self._make_hub()
             if not self._options.no_patch:
                 for message in patch.install():
                     log("warning", message)
@@ -61,6 +75,12 @@ class Worker:
             debug.watch_hub(self._options.watchdog)
         self._server.run()
         return 0
+
+    def _make_hub(self) -> None:
+        try:
+            _core.hub_reason()
+        except RuntimeError as error:  # GREENWSGI_HUB asks for what there is not.
+            raise StartError(str(error)) from None
 
     def _make_server(self, app: Any) -> _core.Server:
         options = self._options
@@ -85,8 +105,19 @@ class Worker:
             url_scheme=options.url_scheme,
         )
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _finish(self, number: int, frame: FrameType | None) -> None:
+        if not self._finishing:
+            self._stop(self._options.grace)
+        self._finishing = True
+
+    def _cut(self, number: int, frame: FrameType | None) -> None:
+        self._stop(0.0)
+
+    def _finish_or_cut(self, number: int, frame: FrameType | None) -> None:
+        (self._cut if self._finishing else self._finish)(number, frame)
+
+    def _stop(self, grace: float) -> None:
         if self._server is None:
             raise Stopped
-        self._server.stop(self._grace)
-        self._grace = 0.0
+        self._server.stop(grace)
+        _core.exit_after(grace + END_SECONDS)

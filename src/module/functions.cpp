@@ -5,6 +5,7 @@
 #include "greenwsgi/base/log.hpp"
 #include "src/module/arguments.hpp"
 #include "src/module/types.hpp"
+#include "src/py/exit_after.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/later.hpp"
 #include "src/py/runtime.hpp"
@@ -115,6 +116,13 @@ PyObject* hub_reason(PyObject*, PyObject*) {
   return PyUnicode_FromString(py::Runtime::current()->hub_reason().c_str());
 }
 
+PyObject* exit_after(PyObject*, PyObject* seconds) {
+  Duration length{};
+  if (!parse_seconds(seconds, &length)) return nullptr;
+  if (!py::exit_after(length)) return PyErr_SetFromErrno(PyExc_OSError);
+  Py_RETURN_NONE;
+}
+
 PyObject* log_line(PyObject*, PyObject* args) {
   const char* level = nullptr;
   const char* line = nullptr;
@@ -213,6 +221,9 @@ PyMethodDef functions[] = {
      "getcurrent()\n--\n\nThe green thread that calls this; of the main program, its own."},
     {"hub_reason", hub_reason, METH_NOARGS,
      "hub_reason()\n--\n\nWhich hub runs this thread and why: one sentence."},
+    {"exit_after", exit_after, METH_O,
+     "exit_after(seconds, /)\n--\n\nEnd the process after `seconds` with status 0, whatever its "
+     "threads do, unless it has ended by then."},
     {"log", log_line, METH_VARARGS,
      "log(level, line, /)\n--\n\nWrite a line to the error log, without blocking."},
     {"set_log_level", set_log_level_by_name, METH_O,

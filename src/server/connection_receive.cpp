@@ -126,7 +126,7 @@ bool Connection::parse_body() {
       body_ended_ = true;
       return true;
     case http::RequestParser::Event::error:
-      body_error_ = parser_.status() == 413 ? EFBIG : EBADMSG;
+      body_error_ = parser_.status() == 413 ? EFBIG : parser_.status() == 431 ? E2BIG : EBADMSG;
       return true;
     default:
       input_.consume(step.consumed);

@@ -27,7 +27,7 @@ bool Connection::may_keep_alive() const {
     return false;
   if (options.requests_per_connection != 0 && requests_ >= options.requests_per_connection)
     return false;
-  return keep_alive_;
+  return keep_alive_ && body_error_ == 0;
 }
 
 // On the hub's stack, with a complete head. The handler starts at once, while the bytes are warm.

@@ -29,6 +29,22 @@ bool holds_bytes(int fd, std::int64_t offset, std::uint64_t count) {
 
 }  // namespace
 
+int status_of_body_error(int error) {
+  switch (error) {
+    case EBADMSG:
+    case ECONNRESET:
+      return 400;
+    case ETIMEDOUT:
+      return 408;
+    case EFBIG:
+      return 413;
+    case E2BIG:
+      return 431;
+    default:
+      return 500;
+  }
+}
+
 Exchange::Exchange(Connection& connection) : connection_(connection) {
   const http::RequestHead& head = connection.head();
   to_.head = head.method == "HEAD";
@@ -193,10 +209,7 @@ Status Exchange::finish() {
 // The handler has returned: whatever it left undone ends here.
 void Exchange::settle(int body_error) {
   if (!head_sent_ && !connection_.client_gone()) {
-    int status = 500;
-    if (body_error == EBADMSG) status = 400;
-    if (body_error == EFBIG) status = 413;
-    if (body_error == ETIMEDOUT) status = 408;
+    const int status = status_of_body_error(body_error);
     const std::string phrase(http::reason_phrase(status));
     response_.begin(std::to_string(status) + " " + phrase);
     response_.add("Content-Type", "text/plain; charset=utf-8");

@@ -59,6 +59,9 @@ Listener::Listener(Server::Impl& server, int fd)
     const auto& inet = reinterpret_cast<const sockaddr_in6&>(address);
     ::inet_ntop(AF_INET6, &inet.sin6_addr, text, sizeof text);
     port_ = std::to_string(ntohs(inet.sin6_port));
+  } else {
+    is_unix_ = true;
+    port_ = "80";  // PEP 3333: SERVER_NAME and SERVER_PORT are never empty.
   }
   name_ = text;
   if (!is_unix()) {

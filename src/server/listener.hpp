@@ -22,7 +22,7 @@ class Listener {
 
   const std::string& name() const { return name_; }
   const std::string& port() const { return port_; }
-  bool is_unix() const { return port_.empty(); }
+  bool is_unix() const { return is_unix_; }
 
  private:
   struct AcceptOp : Op {
@@ -41,6 +41,7 @@ class Listener {
   int fd_;
   std::string name_;
   std::string port_;
+  bool is_unix_ = false;
   AcceptOp accept_;
   RetryTimer retry_;
   Instant last_complaint_ = Instant::min();

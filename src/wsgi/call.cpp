@@ -8,6 +8,7 @@
 #include "src/py/green_object.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
+#include "src/py/runtime_state.hpp"
 #include "src/wsgi/application.hpp"
 #include "src/wsgi/input.hpp"
 #include "src/wsgi/start_response.hpp"
@@ -55,6 +56,7 @@ void Call::wait_for_others() {
 
 void Call::run() {
   Ref result = invoke();
+  end_if_forked();
   if (!result || !respond(result.get())) fail();
   if (result) close(result.get());
   application_.log().end_line();
@@ -96,8 +98,15 @@ std::string Call::title(const char* event) const {
   return std::string(event) + " in " + text(method_) + " " + text(target_);
 }
 
+/// In the child of a fork the response is the parent's; whoever leaves the call there has come to
+/// the end of the child.
+void Call::end_if_forked() const {
+  if (py::scheduler_or_null() != scheduler_) py::end_forked_child();
+}
+
 /// A Python error is set.
 void Call::fail() {
+  end_if_forked();
   // The exception, with all that its frames hold, is gone before the page waits for the client.
   const int status = judge(py::take_exception().get());
   if (!exchange_.head_sent() && !writing_) send_error_page(status);
@@ -108,7 +117,7 @@ void Call::fail() {
 int Call::judge(PyObject* exception) {
   if (peer_lost_ && PyErr_GivenExceptionMatches(exception, PyExc_OSError)) {
     log(LogLevel::debug, "%s", title("the client has gone").c_str());
-    return 500;
+    return 400;  // One that has only ended its half too early may read it.
   }
   if (PyErr_GivenExceptionMatches(exception, application_.types().body_error.get())) {
     Ref status = Ref::steal(PyObject_GetAttrString(exception, "status"));
@@ -124,6 +133,7 @@ int Call::judge(PyObject* exception) {
   }
   if (PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)) {
     // Ctrl-C arrives in whatever green happens to run; it was meant for the program.
+    application_.log().report(title("interrupted"), exception);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
     py::report_exception("a WSGI call", application_.callable());
     return 500;
@@ -185,16 +195,20 @@ bool Call::peek_body(io::ConstBytes& arrived) {
       arrived = *result;
       return true;
     }
-    switch (result.error().code) {
+    const int code = result.error().code;
+    if (code != ECANCELED) body_status_ = server::status_of_body_error(code);
+    switch (code) {
       case ECANCELED:
         if (py::raise_if_interrupted()) return false;
         continue;
       case EBADMSG:
-        return application_.set_body_error(400, "the request's body is malformed");
+        return application_.set_body_error(body_status_, "the request's body is malformed");
+      case E2BIG:
+        return application_.set_body_error(body_status_, "the request has too many trailer fields");
       case EFBIG:
-        return application_.set_body_error(413, "the request's body is too large");
+        return application_.set_body_error(body_status_, "the request's body is too large");
       case ETIMEDOUT:
-        return application_.set_body_error(408, "the request's body did not come in time");
+        return application_.set_body_error(body_status_, "the request's body did not come in time");
       default:
         peer_lost_ = true;
         py::set_os_error(result.error());

@@ -72,6 +72,7 @@ class Call {
 
   void close(PyObject* result);
   void fail();
+  void end_if_forked() const;
   int judge(PyObject* exception);
   void send_error_page(int status);
   void wait_for_others();
@@ -87,6 +88,7 @@ class Call {
   bool writing_ = false;    // A green is sending.
   bool finished_ = false;   // The body has been sent; nothing more can be.
   bool ending_ = false;     // Waits for greens inside.
+  int body_status_ = 0;     // Of the response to a request whose body cannot be read.
   bool peer_lost_ = false;  // The client went away, or stopped taking bytes.
 };
 

@@ -162,8 +162,8 @@ bool find_region_of(PyObject* file, const Types& types, FileRegion& region) {
   if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
   Ref tell = Ref::steal(PyObject_CallMethodNoArgs(file, types.tell_name.get()));
   const long long position = tell ? PyLong_AsLongLong(tell.get()) : -1;
-  // A file of /proc has bytes, but no size.
-  if (position < 0 || position >= status.st_size) return false;
+  // A file of /proc has bytes, but no size; one of /sys has a size that is not true, but no blocks.
+  if (position < 0 || position >= status.st_size || status.st_blocks == 0) return false;
   region = {fd, position, static_cast<std::uint64_t>(status.st_size - position)};
   return true;
 }

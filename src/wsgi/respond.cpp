@@ -53,6 +53,12 @@ bool Call::must_be_bytes(PyObject* piece) {
 }
 
 bool Call::respond(PyObject* result) {
+  // Many frameworks take what reading the body raised for a fault of their own.
+  if (body_status_ != 0 && !exchange_.head_sent() && started_ && !writing_ &&
+      exchange_.response().code() >= 500) {
+    send_error_page(body_status_);
+    return true;
+  }
   if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return respond_with_pieces(result);
   if (Py_TYPE(result) == as_type(application_.types().file_wrapper) && started_) {
     // Sending a file is long and all in the kernel. The calls that are ready run before it, and

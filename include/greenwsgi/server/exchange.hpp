@@ -20,8 +20,12 @@ struct Endpoints {
   std::string_view remote_address;  // "127.0.0.1", "::1"; "" for a Unix socket.
   std::string_view remote_port;     // "40312"; "" for a Unix socket.
   std::string_view server_name;     // The listener's address; "localhost" for a Unix socket.
-  std::string_view server_port;     // "" for a Unix socket.
+  std::string_view server_port;     // "80" for a Unix socket.
 };
+
+/// The status that tells the client of an error of Exchange::peek_body(); 500: it is not the
+/// client's.
+int status_of_body_error(int error);
 
 class Exchange {
  public:
@@ -37,7 +41,8 @@ class Exchange {
   /// The body bytes that have arrived, at least one, valid until the fiber switches; empty at the
   /// end of the body. Waits for them, and sends "100 Continue" first where the client expects it
   /// and the response has not begun. Errors: ETIMEDOUT (no progress), EBADMSG (malformed), EFBIG
-  /// (over the limit), ECONNRESET (the client has gone), ECANCELED.
+  /// (over the limit), E2BIG (too many trailer fields), ECONNRESET (the client has gone),
+  /// ECANCELED.
   Result<io::ConstBytes> peek_body();
   /// Takes the first `bytes` of what peek_body() returned.
   void consume_body(std::size_t bytes);

@@ -54,7 +54,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         with os.fdopen(ready) as lines:
             can_read, _, _ = select.select([lines], [], [], SECONDS)
             words = lines.readline().split() if can_read else []
+            can_read, _, _ = select.select([lines], [], [], SECONDS)
+            closed = can_read and lines.read() == ""
         assert words[:1] == ["ready"], log.read_text()
+        assert closed
         return Served(process, words[1:], log)
 
     yield start

@@ -25,7 +25,7 @@ ANY = TcpAddress("127.0.0.1", 0)
 @contextmanager
 def opened(*addresses: Address, reuse_port: bool = False) -> Iterator[list[Listener]]:
     with ExitStack() as stack:
-        listeners = open_listeners(addresses, reuse_port=reuse_port)
+        listeners = open_listeners(addresses, 8, reuse_port=reuse_port)
         for listener in listeners:
             stack.callback(listener.close)
         yield listeners
@@ -33,7 +33,7 @@ def opened(*addresses: Address, reuse_port: bool = False) -> Iterator[list[Liste
 
 def refusal(*addresses: Address, reuse_port: bool = False) -> str:
     with pytest.raises(StartError) as caught:
-        open_listeners(addresses, reuse_port=reuse_port)
+        open_listeners(addresses, 8, reuse_port=reuse_port)
     return str(caught.value)
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_host_is_one_sentence() -> None:
 def test_a_unix_socket_has_its_mode_and_goes_away_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "s"
 
-    (listener,) = open_listeners([UnixAddress(str(path))], unix_mode=0o600)
+    (listener,) = open_listeners([UnixAddress(str(path))], 8, unix_mode=0o600)
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert listener.url == f"unix:{path}"
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_socket_that_took_the_place_of_ours_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    (first,) = open_listeners([UnixAddress(str(path))])
+    (first,) = open_listeners([UnixAddress(str(path))], 8)
     path.unlink()
 
     with opened(UnixAddress(str(path))):

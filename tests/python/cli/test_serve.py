@@ -16,46 +16,14 @@ from pathlib import Path
 
 import pytest
 from command import Served, command
+from serving import HELLO, WAITS, get, get_by
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-HELLO = """
-import os
-
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [os.environ.get("WORD", str(os.getpid())).encode()]
-"""
-# Calls the test back, and answers once the test has.
-WAITS = """
-import os, socket
-
-def app(environ, start_response):
-    with socket.create_connection(("127.0.0.1", int(os.environ["CALL"]))) as caller:
-        caller.recv(1)
-    start_response("200 OK", [])
-    return [b"finished"]
-"""
 
 
 @pytest.fixture(autouse=True)
 def _hello(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(HELLO)
-
-
-def get(port: int, path: str = "/") -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path)
-    body = connection.getresponse().read()
-    connection.close()
-    return body
-
-
-def get_by(client: socket.socket) -> bytes:
-    """One request on a connected socket, to the end of the connection."""
-    with client, client.makefile("rb") as answer:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        return answer.read().partition(b"\r\n\r\n")[2]
 
 
 def test_it_says_where_it_listens_and_answers_there(serve: Callable[..., Served]) -> None:
@@ -431,3 +399,41 @@ def wait_for(condition: Callable[[], bool]) -> None:
     """Until it holds; the test's own time-out ends it."""
     while not condition():
         time.sleep(0.005)
+
+
+def test_calls_in_flight_finish_when_the_whole_process_group_is_stopped(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        served = serve("waits:app", "--workers", "2", CALL=str(here.getsockname()[1]))
+        client = socket.create_connection(("127.0.0.1", served.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        call, _ = here.accept()
+        (children,) = Path(f"/proc/{served.process.pid}/task").glob("*/children")
+
+        for worker in map(int, children.read_text().split()):
+            os.kill(worker, signal.SIGTERM)
+        served.process.terminate()
+        refused(served.port)
+        call.sendall(b"x")
+        call.close()
+
+        with client, client.makefile("rb") as answer:
+            assert answer.read().endswith(b"finished")
+    assert served.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("patch", [[], ["--no-patch"]])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_thread_that_goes_on_does_not_keep_the_process(
+    serve: Callable[..., Served], tmp_path: Path, workers: str, patch: list[str]
+) -> None:
+    (tmp_path / "goes_on.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\n" + HELLO
+    )
+
+    served = serve("goes_on:app", "--grace", "0", "--workers", workers, *patch)
+
+    assert served.stop() == 0
+    assert "the process has not ended by itself in time" in served.log.read_text()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from green.cli import units
@@ -59,3 +61,19 @@ def test_a_limit_that_lets_nothing_through_is_refused() -> None:
 def test_a_count_is_a_whole_number(text: str) -> None:
     with pytest.raises(ValueError, match="needs a whole number"):
         units.parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (units.parse_seconds, "1000000h"),
+        (units.parse_seconds, "9" * 400),
+        (units.parse_bytes, "99999999999G"),
+        (units.parse_bytes, "9" * 400),
+        (units.parse_count, "99999999999"),
+        (units.parse_positive_count, "1" + "0" * 5000),
+    ],
+)
+def test_what_no_machine_has_is_refused(parse: Callable[[str], float], text: str) -> None:
+    with pytest.raises(ValueError, match=r"^needs a .*(most|up to)"):
+        parse(text)

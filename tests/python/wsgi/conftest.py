@@ -49,6 +49,9 @@ class Served:
     def get(self, target: str, *fields: str) -> Any:
         return self.connect().get(target, *fields)
 
+    def log(self) -> str:
+        return self._log.read_text()
+
     def stop(self) -> str:
         """Ends the server, which must go in peace; what it logged."""
         self.close_clients()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,6 +13,35 @@ from app_kit import TEXT, Closing, Environ, StartResponse, log, unruly
 @unruly
 def fails(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     raise RuntimeError("secret of the application")
+
+
+def fails_to_read(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """As frameworks do: what reading the body raises is an internal error."""
+    try:
+        environ["wsgi.input"].read(-1)
+    except OSError:
+        start_response("500 Internal Server Error", list(TEXT))
+        return [b"internal"]
+    start_response("200 OK", list(TEXT))
+    return [b"read"]
+
+
+def forks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The child leaves the call as the query says; the answer is its exit status."""
+    child = os.fork()
+    if child == 0:
+        if environ["QUERY_STRING"] == "exit":
+            sys.exit(5)
+        if environ["QUERY_STRING"] == "raise":
+            raise RuntimeError("in the child")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else "child"
+    start_response("200 OK", list(TEXT))
+    return [str(status).encode()]
+
+
+@unruly
+def is_interrupted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    raise KeyboardInterrupt
 
 
 @unruly

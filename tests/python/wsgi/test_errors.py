@@ -117,3 +117,25 @@ def test_wsgi_errors_is_written_line_by_line(start: Any) -> None:
 
     lines = served.stop().splitlines()
     assert lines == ["half a line", "and another", "\u20ac \\udc80", "unfinished"]
+
+
+@pytest.mark.parametrize(("how", "status"), [("exit", b"5"), ("raise", b"1"), ("return", b"0")])
+def test_the_child_of_a_fork_that_leaves_the_call_sends_nothing(
+    start: Any, how: str, status: bytes
+) -> None:
+    served = start()
+    client = served.connect()
+
+    assert client.get(f"/forks?{how}").body == status
+
+    assert client.get("/hello").body == b"hello"
+    assert ("RuntimeError: in the child" in served.stop()) == (how == "raise")
+
+
+def test_an_interrupt_in_a_call_is_in_the_log(start: Any) -> None:
+    served = start()
+
+    assert served.get("/is_interrupted").code == 500
+
+    assert served.process.wait(20) != 0
+    assert "interrupted in GET /is_interrupted:" in served.log()

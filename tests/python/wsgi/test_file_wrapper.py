@@ -133,3 +133,15 @@ def test_the_wrapper_refuses_what_cannot_be_read() -> None:
         _core.FileWrapper(object())
     with pytest.raises(ValueError, match="blksize"):
         _core.FileWrapper(io.BytesIO(), 0)
+
+
+def test_a_file_whose_size_is_not_that_of_its_bytes_is_read(server: Any) -> None:
+    path = next(
+        each
+        for each in Path("/sys/kernel/mm/transparent_hugepage").iterdir()
+        if each.is_file() and each.name == "enabled"
+    )
+
+    response = server.get(f"/file_of{path}?buffered,0,")
+
+    assert response.body == path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -179,3 +180,47 @@ def test_an_announced_gigabyte_costs_nothing_before_it_comes(start: Any) -> None
 
     grown = next(line for line in served.stop().splitlines() if line.startswith("grown"))
     assert int(grown.split()[1]) < 4096
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"3\r\nabc\r\nxyz\r\n", 400),
+        (chunked(b"12345", b"67890", b"1"), 413),
+        (b"0\r\n" + b"A: b\r\n" * 20 + b"\r\n", 431),
+        (b"3\r\n", 408),
+    ],
+)
+@pytest.mark.parametrize("path", ["/echo", "/fails_to_read"])
+def test_what_is_wrong_with_a_body_is_the_client_s_fault_whatever_the_application_makes_of_it(
+    start: Any, sent: bytes, code: int, path: str
+) -> None:
+    client = start(body_bytes=10, header_count=5, body_timeout=0.05).connect()
+    client.request("POST", path, "Transfer-Encoding: chunked")
+    client.send(sent)
+
+    response = client.response()
+
+    assert response.code == code
+    assert response.field("Connection") == "close"
+    assert client.is_closed()
+
+
+def test_a_client_that_ends_its_half_within_the_body_is_told_that_it_is_too_short(
+    start: Any,
+) -> None:
+    client = start().connect()
+    client.request("POST", "/fails_to_read", "Content-Length: 10")
+    client.send(b"abc")
+    client.socket.shutdown(socket.SHUT_WR)
+
+    assert client.response().code == 400
+
+
+def test_a_connection_that_ends_with_its_broken_body_is_not_said_to_go_on(start: Any) -> None:
+    client = start(body_timeout=0.05).connect()
+    client.request("POST", "/echo", "Content-Length: 9", "Connection: keep-alive", version="1.0")
+
+    response = client.response()
+
+    assert (response.code, response.field("Connection")) == (408, "close")

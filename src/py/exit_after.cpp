@@ -1,0 +1,46 @@
+#include "src/py/exit_after.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+#include <thread>
+
+namespace greenwsgi::py {
+
+namespace {
+
+void* wait_and_exit(void* argument) {
+  const std::unique_ptr<Duration> length(static_cast<Duration*>(argument));
+  std::this_thread::sleep_for(*length);
+  // Not through the log, whose lines may wait for a thread that blocks.
+  static constexpr std::string_view kLine =
+      "greenwsgi: warning: the process has not ended by itself in time (a thread or a call goes"
+      " on): ending it\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(0);
+}
+
+}  // namespace
+
+bool exit_after(Duration length) {
+  auto argument = std::make_unique<Duration>(length);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // Signals are the main thread's.
+  pthread_t thread;
+  const int failed = pthread_create(&thread, nullptr, wait_and_exit, argument.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (failed != 0) {
+    errno = failed;
+    return false;
+  }
+  static_cast<void>(argument.release());
+  pthread_detach(thread);
+  return true;
+}
+
+}  // namespace greenwsgi::py

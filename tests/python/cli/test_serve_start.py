@@ -1,0 +1,112 @@
+"""The command's start: what cannot be is one sentence, and what it was given is its own."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import Served, command
+from serving import HELLO, get, get_by
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def _hello(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(HELLO)
+
+
+def test_the_ready_descriptor_may_be_the_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(
+        "def app(environ, start_response):\n"
+        "    print('for nobody else', flush=True)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'x']\n"
+    )
+    arguments = ("serve", "prints", "--bind", "127.0.0.1:0", "--ready-fd", "1")
+    with (
+        open(tmp_path / "log", "w") as log,
+        subprocess.Popen(
+            command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        word, url = process.stdout.read().split()  # To its end: it is closed.
+        port = int(url.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)) as idle:
+            assert get(port) == b"x"
+            process.terminate()
+            assert idle.recv(100) == b""
+    assert (word, process.returncode) == ("ready", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--bind", "127.0.0.1:9", "--bind", "localhost:9"), "--bind has it twice"),
+        (("--bind", "unix:hello.py/s"), "its directory is none"),
+        (("--bind", "unix:" + 300 * "x"), "its path is too long"),
+        (("--ready-fd", "99999"), "descriptor 99999 is not open"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_cannot_be_is_one_sentence(
+    greenwsgi: Run, arguments: tuple[str, ...], sentence: str, workers: str
+) -> None:
+    done = greenwsgi("serve", "hello", "--workers", workers, *arguments)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("greenwsgi: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_hub_that_there_is_not_is_one_sentence(greenwsgi: Run) -> None:
+    done = greenwsgi("serve", "hello", "--bind", "127.0.0.1:0", GREENWSGI_HUB="kqueue")
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"greenwsgi: .*kqueue.*\n", done.stderr)
+
+
+def test_a_unix_socket_is_taken_while_its_server_still_imports_the_application(
+    greenwsgi: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text("import os, signal\nos.write(1, b'x')\nsignal.pause()\n")
+    with subprocess.Popen(
+        command("serve", "slow", "--bind", "unix:s"), cwd=tmp_path, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.read(1) == b"x"
+
+        second = greenwsgi("serve", "hello", "--bind", "unix:s")
+
+        assert "another process listens there" in second.stderr
+        assert (tmp_path / "s").exists()
+        first.terminate()
+
+
+def test_the_time_zone_of_env_is_the_log_s(serve: Callable[..., Served]) -> None:
+    served = serve("hello", "--access-log", "common", "--env", "TZ=UTC-9")
+    get(served.port)
+    served.stop()
+
+    assert " +0900] " in served.process.communicate()[0]
+
+
+def test_on_a_unix_socket_the_port_of_the_server_is_not_empty(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "port.py").write_text(
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [environ['SERVER_PORT'].encode()]\n"
+    )
+    serve("port", "--bind", "unix:s")
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(tmp_path / "s"))
+
+    assert get_by(client) == b"80"
