@@ -117,12 +117,17 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__setitem__": operator.setitem,
     "__str__": str,
 }
+# What the interpreter takes from nobody but the type itself.
+_PLAIN = frozenset({"__bool__", "__contains__", "__hash__", "__len__", "__repr__", "__str__"})
 _STAY_PROXIES = frozenset({"__copy__", "__deepcopy__", "__iter__"})
 
 
 def _operator(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Proxy, /, *args: Any, **kwargs: Any) -> Any:
-        value = self._wrapped(call(function, self._obj, *args, **kwargs), name)
+        value = call(function, self._obj, *args, **kwargs)
+        if name in _PLAIN:
+            return value
+        value = self._wrapped(value, name)
         if name in _STAY_PROXIES and not isinstance(value, Proxy):
             return Proxy(value, self._autowrap, self._autowrap_names)
         return value

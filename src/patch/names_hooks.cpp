@@ -112,6 +112,27 @@ PyObject* hook_getnameinfo(Call& call) {
   return numeric ? call.pass_on() : look_up(call);
 }
 
+/// As the methods of sockets take a host: what is ASCII as it is, else by IDNA. Empty, without an
+/// error: they refuse it.
+Ref bytes_of_host(PyObject* host) {
+  Ref bytes;
+  if (PyUnicode_Check(host)) {
+    bytes = Ref::steal(PyUnicode_IS_ASCII(host) ? PyUnicode_AsASCIIString(host)
+                                                : PyUnicode_AsEncodedString(host, "idna", nullptr));
+  } else if (PyBytes_Check(host)) {
+    bytes = Ref::share(host);
+  } else if (PyByteArray_Check(host)) {
+    bytes = Ref::steal(
+        PyBytes_FromStringAndSize(PyByteArray_AS_STRING(host), PyByteArray_GET_SIZE(host)));
+  }
+  if (!bytes) {
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
+    return Ref();
+  }
+  const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()));
+  return std::strlen(PyBytes_AS_STRING(bytes.get())) == length ? std::move(bytes) : Ref();
+}
+
 constexpr Target targets[] = {
     target<hook_getaddrinfo>("_socket", nullptr, "getaddrinfo"),
     target<hook_gethostbyname>("_socket", nullptr, "gethostbyname"),
@@ -130,10 +151,12 @@ Ref resolved_address(int family, PyObject* address) {
       needs_no_lookup(PyTuple_GET_ITEM(address, 0))) {
     return Ref::share(address);
   }
+  const Ref host_bytes = bytes_of_host(PyTuple_GET_ITEM(address, 0));
+  if (!host_bytes) return PyErr_Occurred() ? Ref() : Ref::share(address);
   const Ref module = Ref::steal(PyImport_ImportModule("_socket"));
   if (!module) return Ref();
-  const Ref answers = Ref::steal(PyObject_CallMethod(
-      module.get(), "getaddrinfo", "OOi", PyTuple_GET_ITEM(address, 0), Py_None, family));
+  const Ref answers = Ref::steal(
+      PyObject_CallMethod(module.get(), "getaddrinfo", "OOi", host_bytes.get(), Py_None, family));
   if (!answers) return Ref();
   // [(family, type, protocol, canonical name, (address, ...)), ...]; the first, as libc's callers
   // do.

@@ -1,4 +1,5 @@
-// signal.signal, getsignal: handlers run in the main program, as they run in the main thread.
+// signal.signal, getsignal: handlers run in the main program, as they run in the main thread. They
+// are set there, too, as the wakeup fd is, of which ours is not shown.
 // faulthandler.enable, disable: it hears of a stack overflow only when the green cannot be saved.
 //
 // CPython runs a handler in whatever Python code its main OS thread runs, which may be any green:
@@ -89,7 +90,30 @@ PyObject* without_relay(PyObject* handler) {
   return own;
 }
 
+/// A thread that is a green is on the main thread, but is none to its program. False: a Python
+/// error is set.
+bool must_be_no_thread(const char* what) {
+  if (!py::can_park() || py::Runtime::current()->running()->of_thread == nullptr) return true;
+  PyErr_Format(PyExc_ValueError, "%s only works in main thread of the main interpreter", what);
+  return false;
+}
+
+PyObject* hook_set_wakeup_fd(Call& call) {
+  if (py::setting_wakeup_fd) return call.pass_on();
+  if (!must_be_no_thread("set_wakeup_fd")) return nullptr;
+  const int own = py::own_wakeup_fd;
+  const Ref previous = Ref::steal(call.pass_on());
+  if (!previous) return nullptr;
+  PyObject* given[] = {nullptr, Py_True};
+  if (call.arrange({"", "warn_on_full_buffer"}, given)) {
+    py::wakeup_fd_warns = PyObject_IsTrue(given[1]) == 1;
+  }
+  return own >= 0 && PyLong_AsLong(previous.get()) == own ? PyLong_FromLong(-1)
+                                                          : Py_NewRef(previous.get());
+}
+
 PyObject* hook_signal(Call& call) {
+  if (!must_be_no_thread("signal")) return nullptr;
   const bool relayed = call.keywords() == nullptr && call.count() == 2 &&
                        PyCallable_Check(call.item(1)) && relay_or_null(call.item(1)) == nullptr;
   if (!relayed) return without_relay(call.pass_on());
@@ -109,6 +133,7 @@ PyObject* hook_faulthandler(Call& call) {
 
 constexpr Target targets[] = {
     target<hook_signal>("_signal", nullptr, "signal"),
+    target<hook_set_wakeup_fd>("_signal", nullptr, "set_wakeup_fd"),
     target<hook_getsignal>("_signal", nullptr, "getsignal"),
     target<hook_faulthandler, 0>("faulthandler", nullptr, "enable"),
     target<hook_faulthandler, 1>("faulthandler", nullptr, "disable"),

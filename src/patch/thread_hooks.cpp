@@ -79,6 +79,7 @@ PyObject* run_thread(PyObject*, PyObject* packed) {
   if (!result) tell_of_error(function);
   // The child of a fork ends here, as its main thread, for whom nobody waits.
   if (py::Runtime::current() != runtime) py::end_forked_child();
+  runtime->running()->drop_locals();  // Whoever joins it waits for that, too.
   runtime->running()->of_thread = nullptr;
   self.unlink();
   running_count -= 1;

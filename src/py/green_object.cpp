@@ -66,8 +66,9 @@ void run_green(void* argument) {
       green->value = PyObject_Call(function.get(), arguments.get(), keywords.get());
   }
   if (&runtime != Runtime::current()) end_forked_child();
-  if (green->value == nullptr) {
-    const Ref exception = take_exception();
+  const Ref exception = green->value == nullptr ? take_exception() : Ref();
+  state.drop_locals();
+  if (exception) {
     set_outcome(green, Py_NewRef(exception.get()));
     PyErr_SetObject(PyExceptionInstance_Class(exception.get()), exception.get());
     if (pass_to_root())

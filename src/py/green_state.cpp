@@ -188,6 +188,10 @@ Ref GreenState::frame() const {
   return innermost_frame(thread_);
 }
 
+void GreenState::drop_locals() {
+  ThreadSlice::drop_locals(thread_);
+}
+
 void GreenState::finish() {
   if (&runtime_ != Runtime::current()) end_forked_child();
   GW_ASSERT(!PyErr_Occurred());

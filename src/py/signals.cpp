@@ -16,15 +16,20 @@ namespace greenwsgi::py {
 
 namespace {
 
-// signal.set_wakeup_fd(fd, warn_on_full_buffer=False); -2: a Python error is set.
-long set_wakeup_fd(int fd) {
-  const Ref signal = Ref::steal(PyImport_ImportModule("signal"));
-  if (!signal) return -2;
-  const Ref set = Ref::steal(PyObject_GetAttrString(signal.get(), "set_wakeup_fd"));
+// signal.set_wakeup_fd(fd, warn_on_full_buffer=warns); -2: a Python error is set.
+long set_wakeup_fd(int fd, bool warns = false) {
+  static PyObject* function = nullptr;  // Kept: this may be in the middle of a switch.
+  if (function == nullptr) {
+    const Ref signal = Ref::steal(PyImport_ImportModule("signal"));
+    if (signal) function = PyObject_GetAttrString(signal.get(), "set_wakeup_fd");
+  }
   const Ref arguments = Ref::steal(Py_BuildValue("(i)", fd));
-  const Ref keywords = Ref::steal(Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False));
-  if (!set || !arguments || !keywords) return -2;
-  const Ref previous = Ref::steal(PyObject_Call(set.get(), arguments.get(), keywords.get()));
+  const Ref keywords =
+      Ref::steal(Py_BuildValue("{s:O}", "warn_on_full_buffer", warns ? Py_True : Py_False));
+  if (function == nullptr || !arguments || !keywords) return -2;
+  setting_wakeup_fd = true;
+  const Ref previous = Ref::steal(PyObject_Call(function, arguments.get(), keywords.get()));
+  setting_wakeup_fd = false;
   return previous ? PyLong_AsLong(previous.get()) : -2;
 }
 
@@ -36,7 +41,7 @@ bool SignalPipe::open() {
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
   }
-  write_fd_ = fds[1];
+  write_fd_ = own_wakeup_fd = fds[1];
   watch_.pipe = this;
   watch_.kind = Op::Kind::poll;
   watch_.fd = fds[0];
@@ -52,6 +57,7 @@ void SignalPipe::close() {
   const long previous = set_wakeup_fd(-1);
   if (previous >= 0 && previous != write_fd_) set_wakeup_fd(static_cast<int>(previous));
   PyErr_Clear();  // The interpreter may be past importing; then no handler will run either.
+  own_wakeup_fd = -1;
   ::close(std::exchange(write_fd_, -1));
   ::close(watch_.fd);
 }
@@ -137,9 +143,22 @@ void take_put_off_signal(int number) {
 }
 
 void send_put_off_signals() {
+  // The wakeup fd has had their bytes when they came. Signals that come meanwhile come afterwards.
+  const SavedError error;
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const long wakeup_fd = set_wakeup_fd(-1);
   for (int number = 1; number <= 64; number++) {
     if ((put_off_signals & bit_of(number)) != 0) PyErr_SetInterruptEx(number);
   }
+  if (wakeup_fd >= 0) {
+    const bool warns = wakeup_fd != own_wakeup_fd && wakeup_fd_warns;
+    set_wakeup_fd(static_cast<int>(wakeup_fd), warns);
+  }
+  PyErr_Clear();  // The program has closed it: it gets nothing any more.
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace greenwsgi::py

@@ -49,6 +49,13 @@ class SignalPipe {
   bool quiet_ = false;  // The hub slept, and no Python ran since.
 };
 
+/// What the program is not to see: it has set none. -1: there is none of ours.
+inline int own_wakeup_fd = -1;
+/// Of the one that the program has set.
+inline bool wakeup_fd_warns = true;
+/// It is this package that calls signal.set_wakeup_fd() now.
+inline bool setting_wakeup_fd = false;
+
 /// Bits of signals that the root is to handle when it runs. Only the main thread has any.
 inline std::uint64_t put_off_signals = 0;
 /// Has them come again.

@@ -288,8 +288,6 @@ void ThreadSlice::finish(PyThreadState& thread) {
     }
     let_go(bottom_exception_.exc_value);
 #if PY_VERSION_HEX >= 0x030D0000
-    let_go(thread.threading_local_sentinel);
-    let_go(thread.threading_local_key);
     let_go(asyncio_words(thread)[0]);
     if (thread.delete_later != nullptr) {
       // The trashcan empties itself when a container goes.
@@ -300,15 +298,25 @@ void ThreadSlice::finish(PyThreadState& thread) {
 #if PY_VERSION_HEX >= 0x030E0000
     let_go(asyncio_words(thread)[1]);
 #endif
-    let_go(thread.dict);
     let_go(thread.async_gen_firstiter);
     let_go(thread.async_gen_finalizer);
-    if (thread.context != nullptr) {
-      thread.context_ver += 1;
-      let_go(thread.context);
-    }
-    if (!again) return;
+    if (!drop_locals(thread) && !again) return;
   }
+}
+
+bool ThreadSlice::drop_locals(PyThreadState& thread) {
+  bool any = thread.dict != nullptr || thread.context != nullptr;
+  Py_CLEAR(thread.dict);
+#if PY_VERSION_HEX >= 0x030D0000
+  any = any || thread.threading_local_key != nullptr;
+  Py_CLEAR(thread.threading_local_key);  // First: with a key there must be a sentinel.
+  Py_CLEAR(thread.threading_local_sentinel);
+#endif
+  if (thread.context != nullptr) {
+    thread.context_ver += 1;
+    Py_CLEAR(thread.context);
+  }
+  return any;
 }
 
 }  // namespace greenwsgi::py

@@ -336,3 +336,10 @@ def test_results_are_wrapped_when_they_are_the_object_or_asked_to_be() -> None:
     assert type(by_name.other()) is native.Proxy
     assert type(by_name.items) is native.Proxy
     assert type(by_type.items) is list
+
+
+def test_a_proxy_of_a_text_a_truth_or_a_number_is_as_good_as_they_are() -> None:
+    assert str(native.Proxy("abc")) == f"{native.Proxy('abc')}" == "abc"
+    assert bool(native.Proxy(True))
+    assert hash(native.Proxy(5)) == 5
+    assert repr(native.Proxy("x")) == "'x'"

@@ -229,3 +229,56 @@ def test_a_handler_may_fork_while_the_main_program_waits() -> None:
         )
 
         assert (done.stdout, done.stderr) == ("False\nFalse\n0\n", "")
+
+
+def set_in_a_thread() -> list[Any]:
+    found: list[Any] = []
+
+    def work() -> None:
+        found.append(outcome(signal.signal, signal.SIGUSR1, handle))
+        found.append(outcome(signal.set_wakeup_fd, -1))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return found
+
+
+@isolated
+def test_a_thread_may_set_no_handler_and_no_wakeup_descriptor() -> None:
+    before = set_in_a_thread()
+    patch()
+
+    assert_same(set_in_a_thread(), before)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+@isolated
+def test_the_wakeup_descriptor_is_what_the_program_has_set() -> None:
+    patch()
+    together(lambda: time.sleep(0.001))
+    here, there = os.pipe2(os.O_NONBLOCK)
+
+    assert signal.set_wakeup_fd(there) == -1
+    assert signal.set_wakeup_fd(-1) == there
+    assert signal.set_wakeup_fd(-1) == -1
+    os.close(here)
+    os.close(there)
+
+
+@isolated
+def test_a_signal_is_one_byte_in_the_wakeup_descriptor_whoever_runs() -> None:
+    patch()
+    seen: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    here, there = os.pipe2(os.O_NONBLOCK)
+    signal.set_wakeup_fd(there)
+
+    for _ in range(3):
+        together(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+
+    assert seen == [signal.SIGUSR1] * 3
+    assert os.read(here, 100) == bytes([signal.SIGUSR1] * 3)
+    signal.set_wakeup_fd(-1)
+    os.close(here)
+    os.close(there)

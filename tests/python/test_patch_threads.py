@@ -20,6 +20,8 @@ from typing import Any
 from leaks import once
 from patched import Ticker, isolated, leaves_behind, outcome, patch, run_patched, together
 
+import green
+
 THREADS = 200
 
 
@@ -410,3 +412,38 @@ def test_where_address_space_is_short_identities_are_small_numbers() -> None:
     assert len(set(idents)) == 2
     assert all(ident < 1000 for ident in idents)
     assert together(lambda: signal.pthread_kill(threading.get_ident(), 0)) == [None]
+
+
+class Closing:
+    """Says so when it is closed, after a wait, by whom."""
+
+    def __init__(self, closed: list[str]) -> None:
+        self.closed = closed
+
+    def __del__(self) -> None:
+        time.sleep(0.001)
+        also.value = 1  # A threading.local, as logging uses one.
+        self.closed.append(threading.current_thread().name)
+
+
+also = threading.local()
+
+
+@isolated
+def test_whoever_joins_a_thread_finds_what_was_local_to_it_closed() -> None:
+    patch()
+    closed: list[str] = []
+    local = threading.local()
+    variable: contextvars.ContextVar[Closing] = contextvars.ContextVar("variable")
+
+    def work() -> None:
+        local.value = Closing(closed)
+        variable.set(Closing(closed))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(closed) == 2
+
+    green.spawn(work).join()
+    assert len(closed) == 4
