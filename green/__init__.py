@@ -78,7 +78,12 @@ __all__ = [
 
 
 def kill(green: Green, exception: type[BaseException] | BaseException = GreenExit) -> None:
-    """Raise `exception` in `green`, where it waits; one that has not started never will."""
+    """Raise `exception` in `green`, where it waits; one that has not started never will.
+
+    TypeError: it is no green.
+    """
+    if not isinstance(green, Green):
+        raise TypeError(f"cannot kill {green!r}: it is no green")
     green.kill(exception)
 
 

@@ -96,6 +96,13 @@ def parse_workers(text: str) -> int:
     return int(text)
 
 
+def parse_stack_size(text: str) -> int:
+    size = units.parse_bytes(text)
+    if size < STACK_BYTES_MIN:
+        raise ValueError(f"needs at least {STACK_BYTES_MIN // 1024}k, not {text!r}")
+    return size
+
+
 def parse_watchdog(text: str) -> float:
     seconds = units.parse_seconds(text)
     if 0 < seconds < WATCHDOG_SECONDS_MIN:
@@ -128,6 +135,7 @@ _RESPONSES = "requests and responses"
 
 WATCHDOG_SECONDS_MIN = 0.01
 WORKERS_MAX = 1024
+STACK_BYTES_MIN = 64 * 1024
 ACCESS_LOGS = ("off", "common", "combined", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -181,7 +189,7 @@ class ServeOptions:
         "how long SIGTERM and SIGINT let calls finish; a second signal cuts them",
     )
     stack_size: int = option(
-        units.parse_positive_bytes, "SIZE", "1M", _PROCESSES, "address space of a green's C stack"
+        parse_stack_size, "SIZE", "1M", _PROCESSES, "address space of a green's C stack"
     )
 
     access_log: str | None = option(

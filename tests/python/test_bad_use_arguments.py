@@ -223,6 +223,8 @@ def test_what_is_no_green_is_not_waited_for_killed_or_taken_in(wrong: Any) -> No
         green.wait([wrong])
     with pytest.raises(TypeError, match="it is no green"):
         green.killall([wrong])
+    with pytest.raises(TypeError, match="it is no green"):
+        green.kill(wrong)
     with pytest.raises(TypeError, match="a group takes greens"):
         pool.add(wrong)
     assert (len(pool), pool.free_count()) == (0, 1)

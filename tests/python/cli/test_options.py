@@ -58,6 +58,18 @@ def test_repeatable_options_come_from_the_environment_as_words() -> None:
     assert options.env == (("A", "1"), ("B", "two words"))
 
 
+def test_a_repeatable_option_that_is_empty_in_the_environment_is_not_there() -> None:
+    options = resolve(APP, {"GREENWSGI_BIND": "", "GREENWSGI_ENV": ""})
+
+    assert options.bind == resolve(APP, {}).bind
+    assert options.env == ()
+
+
+def test_a_stack_too_small_to_run_anything_is_refused() -> None:
+    with pytest.raises(UsageError, match="--stack-size needs at least 64k"):
+        resolve({**APP, "stack_size": "4k"}, {})
+
+
 def test_port_means_every_interface_unless_an_address_is_given() -> None:
     assert resolve(APP, {"PORT": "5000"}).bind == (TcpAddress(None, 5000),)
     typed = {**APP, "bind": ["127.0.0.1:1"]}
