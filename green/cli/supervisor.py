@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STEADY_SECONDS = 10.0  # Who served for that long did not fail because of how it started.
 DELAY_SECONDS = 0.1  # Before the first restart that is not immediate; doubles each time.
 DELAY_SECONDS_MAX = 30.0
-START_FAILURES_MAX = 5  # Of each worker in a row, before the supervisor gives up.
+START_FAILURES_MAX = 12  # Of each worker in a row, in some 80 s; then the supervisor gives up.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # To a worker. Not SIGTERM again: it may have had that from whoever stops the whole process group.
 CUT_SIGNAL = signal.SIGQUIT

@@ -120,4 +120,7 @@ class Worker:
         if self._server is None:
             raise Stopped
         self._server.stop(grace)
-        _core.exit_after(grace + END_SECONDS)
+        try:
+            _core.exit_after(grace + END_SECONDS)
+        except OSError as error:  # No thread for it: the end is as ever.
+            log("warning", f"a thread that goes on may keep this process: {error}")

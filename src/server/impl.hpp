@@ -48,6 +48,7 @@ struct Server::Impl {
   ServerTimer housekeeping;
 
  private:
+  void tell_of_crowd();
   static void on_housekeeping(Timer& timer) noexcept;
   static void on_idle_sweep(Timer& timer) noexcept;
   static void on_grace_over(Timer& timer) noexcept;
@@ -55,6 +56,7 @@ struct Server::Impl {
   ServerTimer idle_sweep_;
   ServerTimer grace_;
   Instant grace_end_ = kNever;
+  Instant crowd_told_ = Instant::min();
 };
 
 }  // namespace greenwsgi::server

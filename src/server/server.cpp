@@ -17,8 +17,9 @@ namespace {
 
 constexpr Duration kHousekeepingPause = std::chrono::seconds(1);
 constexpr Duration kTrimPause = std::chrono::milliseconds(20);
-constexpr std::size_t kStacksTrimmedAtOnce = 64;  // About 0.2 ms.
-constexpr std::size_t kRefusalsMax = 1000;        // Above connections_max; then without a word.
+constexpr std::size_t kStacksTrimmedAtOnce = 64;            // About 0.2 ms.
+constexpr Duration kCrowdPause = std::chrono::seconds(10);  // Between two lines about it.
+constexpr std::size_t kRefusalsMax = 1000;  // Above connections_max; then without a word.
 
 struct RunWait : Wait {
   Server::Impl* impl;
@@ -58,9 +59,20 @@ void Server::Impl::on_accepted(int fd, const Listener& listener) {
   }
   statistics.connections_open += 1;
   connections.push_back(*connection);
-  if (too_many) return connection->refuse();
+  if (too_many) {
+    tell_of_crowd();
+    return connection->refuse();
+  }
   connection->start();
   if (stopping) connection->close_if_idle();
+}
+
+void Server::Impl::tell_of_crowd() {
+  const Instant now = scheduler.now();
+  if (crowd_told_ != Instant::min() && now - crowd_told_ < kCrowdPause) return;
+  crowd_told_ = now;
+  log(LogLevel::warning, "%zu connections are open, as many as may be (connections_max): 503",
+      options.connections_max);
 }
 
 void Server::Impl::on_closed() {

@@ -2,7 +2,7 @@
 // accepting itself passes.
 #include "src/server/listener.hpp"
 
-#include "greenwsgi/base/log.hpp"
+#include "tests/support/log_capture.hpp"
 #include "tests/unit/server/sim_server.hpp"
 
 using namespace greenwsgi;
@@ -11,17 +11,6 @@ using namespace greenwsgi::testing;
 namespace {
 
 constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
-
-std::vector<std::string> logged;
-
-/// Gathers what is logged meanwhile.
-struct LogCapture {
-  LogCapture() {
-    logged.clear();
-    set_log_sink([](LogLevel, std::string_view line) { logged.emplace_back(line); });
-  }
-  ~LogCapture() { set_log_sink(nullptr); }
-};
 
 }  // namespace
 
@@ -47,8 +36,8 @@ TEST_CASE("out of descriptors or memory: accepting pauses, says so once, and rec
     world.pass(1500ms);
 
     CHECK(world.responses(late).statuses() == "200");
-    REQUIRE(logged.size() == 1);
-    CHECK(logged[0].starts_with("cannot accept connections: "));
+    REQUIRE(LogCapture::lines.size() == 1);
+    CHECK(LogCapture::lines[0].starts_with("cannot accept connections: "));
   }
 }
 
@@ -62,7 +51,7 @@ TEST_CASE("a connection that failed before it was accepted stops nothing") {
   world.pass(20ms);
 
   CHECK(world.responses(client).statuses() == "200");
-  CHECK(logged.empty());
+  CHECK(LogCapture::lines.empty());
 }
 
 TEST_CASE("a stop while accepting pauses takes in those who wait") {
@@ -80,7 +69,7 @@ TEST_CASE("a stop while accepting pauses takes in those who wait") {
   CHECK(world.ended);
 }
 
-TEST_CASE("a Unix socket's requests name no addresses") {
+TEST_CASE("a Unix socket's requests name no addresses, and as their port the scheme's") {
   std::string named;
   SimServer world([&](Exchange& exchange) {
     const server::Endpoints& ends = exchange.endpoints();
@@ -92,5 +81,5 @@ TEST_CASE("a Unix socket's requests name no addresses") {
 
   world.pass(1s);
 
-  CHECK(named == "||localhost|");
+  CHECK(named == "||localhost|80");
 }

@@ -1,6 +1,7 @@
 // The server as a whole: its way down, how many it takes in, what it counts.
 #include "greenwsgi/server/server.hpp"
 
+#include "tests/support/log_capture.hpp"
 #include "tests/unit/server/sim_server.hpp"
 
 using namespace greenwsgi;
@@ -229,6 +230,25 @@ TEST_CASE("connections_max: those above it get 503, and room that is left again 
   CHECK(fourth.saw_end());
   CHECK(world.responses(fifth).statuses() == "200");
   CHECK(world.server.statistics().requests_refused == 1);
+}
+
+TEST_CASE("connections_max: that it is reached is said, and not again for ten seconds") {
+  server::Options options;
+  options.connections_max = 1;
+  SimServer world(echo, options);
+  world.ask(kGet);
+  world.pass(1s);
+  const LogCapture log;
+
+  for (int i = 0; i < 5; i++) world.ask(kGet);
+  world.pass(5s);
+  CHECK(log.lines.size() == 1);
+  CHECK(log.lines.at(0).find("(connections_max)") != std::string::npos);
+
+  world.pass(6s);
+  world.ask(kGet);
+  world.pass(1s);
+  CHECK(log.lines.size() == 2);
 }
 
 TEST_CASE("statistics: what is open and in flight now, and what has been") {
