@@ -189,7 +189,7 @@ Ref GreenState::frame() const {
 }
 
 void GreenState::drop_locals() {
-  ThreadSlice::drop_locals(thread_);
+  slice_.drop_locals(thread_);
 }
 
 void GreenState::finish() {

@@ -100,8 +100,8 @@ class GreenState : public ListNode {
   /// On its own stack, at its end: the object is told, and everything is let go of. Runs
   /// destructors, which may park.
   void finish();
-  /// At the end of what it runs, while it is still the current green: thread locals and the context
-  /// are let go, with their destructors. Needs that no error is set.
+  /// At the end of what it runs, while it is still the current green: tracers, thread locals and
+  /// the context are let go, with their destructors. Needs that no error is set.
   void drop_locals();
   /// The root's end, which is its thread's: what it holds for the thread state stays there.
   void retire();

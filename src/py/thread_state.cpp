@@ -279,13 +279,7 @@ void ThreadSlice::finish(PyThreadState& thread) {
       again = true;
       Py_CLEAR(owned);
     };
-    if (has_tracers(thread)) {
-      again = true;
-      end_tracers();
-      // Where an audit hook forbids it they are lost, but not for the next green.
-      if (has_tracers(thread)) take_tracers(thread);
-      traced_ = false;
-    }
+    if (drop_locals(thread)) again = true;
     let_go(bottom_exception_.exc_value);
 #if PY_VERSION_HEX >= 0x030D0000
     let_go(asyncio_words(thread)[0]);
@@ -300,12 +294,19 @@ void ThreadSlice::finish(PyThreadState& thread) {
 #endif
     let_go(thread.async_gen_firstiter);
     let_go(thread.async_gen_finalizer);
-    if (!drop_locals(thread) && !again) return;
+    if (!again) return;
   }
 }
 
 bool ThreadSlice::drop_locals(PyThreadState& thread) {
   bool any = thread.dict != nullptr || thread.context != nullptr;
+  if (has_tracers(thread)) {
+    any = true;
+    end_tracers();
+    // Where an audit hook forbids it they are lost, but not for the next green.
+    if (has_tracers(thread)) take_tracers(thread);
+    traced_ = false;
+  }
   Py_CLEAR(thread.dict);
 #if PY_VERSION_HEX >= 0x030D0000
   any = any || thread.threading_local_key != nullptr;

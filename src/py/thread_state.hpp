@@ -120,8 +120,8 @@ class ThreadSlice {
   void start(PyThreadState& thread, const Place& place, PyObject* context);
   /// On the stack itself, at its end: lets go of what the slice owns, which runs destructors.
   void finish(PyThreadState& thread);
-  /// Thread locals and the context, which runs destructors. False: there were none.
-  static bool drop_locals(PyThreadState& thread);
+  /// Tracers, thread locals and the context, which runs destructors. False: there were none.
+  bool drop_locals(PyThreadState& thread);
 
   void save(PyThreadState& thread);
   void load(PyThreadState& thread);
