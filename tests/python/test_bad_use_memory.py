@@ -86,19 +86,18 @@ def test_timers_for_which_there_is_no_memory_are_a_memory_error_and_waits_still_
     waiting = [green.spawn(green.sleep, 0.02) for _ in range(100)]
     green.sleep(0)
     limit_memory(100 * MIB)
-    kept: list[Any] = []
-    for make in (
-        lambda: bytearray(100_000),
-        lambda: [None] * 10,
-        lambda: green.Timeout(SECONDS),
-        lambda: green.spawn_later(SECONDS, print),
-    ):
-        use_up_memory(kept, make)
+    ballast: list[Any] = []
+    timeouts: list[green.Timeout] = []
+    laters: list[green.Green] = []
+    use_up_memory(ballast, lambda: bytearray(100_000))
+    use_up_memory(timeouts, lambda: green.Timeout(SECONDS))
+    use_up_memory(laters, lambda: green.spawn_later(SECONDS, print))
 
-    timeouts = [each for each in kept if isinstance(each, (green.Timeout, green.Green))]
-    kept.clear()
-    for each in timeouts:
-        each.cancel() if isinstance(each, green.Timeout) else each.kill()
+    ballast.clear()
+    for timeout in timeouts:
+        timeout.cancel()
+    for later in laters:
+        later.kill()
     assert len(green.joinall(waiting, SECONDS)) == len(waiting)
 
 
