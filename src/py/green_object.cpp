@@ -46,8 +46,9 @@ void run_green(void* argument) {
   auto* green = static_cast<GreenObject*>(argument);
   Runtime& runtime = *Runtime::current();
   runtime.unstarted -= 1;
-  const Ref context = Ref::steal(std::exchange(green->context, nullptr));
+  Ref context = Ref::steal(std::exchange(green->context, nullptr));
   GreenState state(runtime, *runtime.scheduler().running(), context.get(), green->mask);
+  context = Ref();  // It is the state's, and goes with what else is local to the green.
   if (green->status == GreenObject::Status::done) {  // Killed before it started.
     green->links.tell(reinterpret_cast<PyObject*>(green));
     Py_DECREF(green);
