@@ -2,8 +2,8 @@
 
 A Listener is bound when it is made, so that an address in use is noticed before anything slow
 happens, and listens once listen() is called; a Unix socket at once, since nobody could tell it from
-a dead server's. What is wrong with an address is one sentence. How
-connections are served is not known here.
+a dead server's. What is wrong with an address is one sentence. How connections are served is not
+known here.
 """
 
 from __future__ import annotations
@@ -220,22 +220,20 @@ def _url(bound: socket.socket) -> str:
 def _open_unix(address: UnixAddress, mode: int, backlog: int) -> Listener:
     abstract = address.path.startswith("@")
     path = "\0" + address.path[1:] if abstract else address.path
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if not abstract:
-            _remove_stale(path)
-        made.bind(path)
-        listener = Listener(made, str(address))
-        if not abstract:
-            os.chmod(path, mode)  # Nobody can connect yet: it does not listen.
-            listener.owns_file(path)
-    except OSError as error:
-        made.close()
-        raise StartError(_why_not(str(address), error)) from None
-    except StartError:
-        made.close()
-        raise
-    listener.listen(backlog)
+    listener = Listener(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), str(address))
+    with contextlib.ExitStack() as undo:
+        undo.callback(listener.close)
+        try:
+            if not abstract:
+                _remove_stale(path)
+            listener.socket.bind(path)
+            if not abstract:
+                listener.owns_file(path)
+                os.chmod(path, mode)  # Nobody can connect yet: it does not listen.
+        except OSError as error:
+            raise StartError(_why_not(str(address), error)) from None
+        listener.listen(backlog)
+        undo.pop_all()
     return listener
 
 

@@ -91,7 +91,8 @@ def parse_mode(text: str) -> int:
 def parse_workers(text: str) -> int:
     if text == "auto":
         return len(os.sched_getaffinity(0))
-    if not text.isdecimal() or not 0 < int(text[:9]) <= WORKERS_MAX:
+    known = text.isdecimal() and len(text) <= len(str(WORKERS_MAX))
+    if not known or not 0 < int(text) <= WORKERS_MAX:
         raise ValueError(f"needs a number of processes (up to {WORKERS_MAX}) or auto, not {text!r}")
     return int(text)
 

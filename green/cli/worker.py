@@ -21,9 +21,7 @@ from green.cli.logs import AccessLog, log
 from green.cli.options import ServeOptions
 from green.cli.supervisor import CUT_SIGNAL
 
-END_SECONDS = (
-    2.0  # For the end of the process, after that of its calls. Less than the supervisor's.
-)
+END_SECONDS = 2.0  # From the end of the calls to that of the process; less than CUT_SECONDS.
 
 
 class Stopped(BaseException):

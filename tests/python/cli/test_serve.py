@@ -43,16 +43,20 @@ def test_a_signal_ends_it_with_status_0(
     assert served.stop(number) == 0
 
 
+@pytest.mark.parametrize(("workers", "group"), [("1", False), ("2", False), ("2", True)])
 def test_a_call_in_flight_finishes_before_the_end(
-    serve: Callable[..., Served], tmp_path: Path
+    serve: Callable[..., Served], tmp_path: Path, workers: str, group: bool
 ) -> None:
+    """`group`: the workers get the signal from whoever stops them all, and the supervisor's."""
     (tmp_path / "waits.py").write_text(WAITS)
     with socket.create_server(("127.0.0.1", 0)) as here:
-        served = serve("waits:app", CALL=str(here.getsockname()[1]))
+        served = serve("waits:app", "--workers", workers, CALL=str(here.getsockname()[1]))
         client = socket.create_connection(("127.0.0.1", served.port))
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         call, _ = here.accept()
 
+        for worker in children(served.process.pid) if group else []:
+            os.kill(worker, signal.SIGTERM)
         served.process.terminate()
         refused(served.port)
         call.sendall(b"x")
@@ -61,6 +65,11 @@ def test_a_call_in_flight_finishes_before_the_end(
         with client, client.makefile("rb") as answer:
             assert answer.read().endswith(b"finished")
     assert served.process.wait(20) == 0
+
+
+def children(pid: int) -> list[int]:
+    (of_main_thread,) = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for child in of_main_thread.read_text().split()]
 
 
 def refused(port: int) -> None:
@@ -399,29 +408,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
     """Until it holds; the test's own time-out ends it."""
     while not condition():
         time.sleep(0.005)
-
-
-def test_calls_in_flight_finish_when_the_whole_process_group_is_stopped(
-    serve: Callable[..., Served], tmp_path: Path
-) -> None:
-    (tmp_path / "waits.py").write_text(WAITS)
-    with socket.create_server(("127.0.0.1", 0)) as here:
-        served = serve("waits:app", "--workers", "2", CALL=str(here.getsockname()[1]))
-        client = socket.create_connection(("127.0.0.1", served.port))
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        call, _ = here.accept()
-        (children,) = Path(f"/proc/{served.process.pid}/task").glob("*/children")
-
-        for worker in map(int, children.read_text().split()):
-            os.kill(worker, signal.SIGTERM)
-        served.process.terminate()
-        refused(served.port)
-        call.sendall(b"x")
-        call.close()
-
-        with client, client.makefile("rb") as answer:
-            assert answer.read().endswith(b"finished")
-    assert served.process.wait(20) == 0
 
 
 @pytest.mark.parametrize("patch", [[], ["--no-patch"]])
