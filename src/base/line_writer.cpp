@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "greenwsgi/base/clock.hpp"
+#include "greenwsgi/base/signals_blocked.hpp"
 
 namespace greenwsgi {
 
@@ -52,15 +53,12 @@ LineWriter::~LineWriter() {
 
 // Without the thread the lines wait for it, and the next write() tries again.
 void LineWriter::start_thread() {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: signals are the main thread's.
+  const SignalsBlocked blocked;
   try {
     thread_ = std::thread([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "green-writer");
   } catch (const std::system_error&) {
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void LineWriter::write(std::string_view line) {

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "greenwsgi/base/assert.hpp"
+#include "greenwsgi/base/signals_blocked.hpp"
 
 namespace greenwsgi {
 
@@ -34,9 +35,7 @@ struct ThreadPool::Shared {
 };
 
 bool ThreadPool::Shared::start_thread() {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // Inherited: no moment with signals open.
+  const SignalsBlocked blocked;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -49,7 +48,6 @@ bool ThreadPool::Shared::start_thread() {
       },
       this);
   pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error == 0) {
     ++threads;
     pthread_setname_np(thread, "greenwsgi-pool");

@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "greenwsgi/base/signals_blocked.hpp"
 #include "src/patch/waiting.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -91,11 +92,9 @@ void block_signals(sigset_t* before) {
 }
 
 bool Pool::start_thread() {
-  sigset_t before;
-  block_signals(&before);  // Inherited: no moment with signals open.
+  const SignalsBlocked blocked;
   pthread_t thread;
   const int error = pthread_create(&thread, nullptr, work, this);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) return false;
   pthread_detach(thread);
   threads_ += 1;

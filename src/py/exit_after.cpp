@@ -1,13 +1,14 @@
 #include "src/py/exit_after.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 #include <string_view>
 #include <thread>
+
+#include "greenwsgi/base/signals_blocked.hpp"
 
 namespace greenwsgi::py {
 
@@ -28,12 +29,9 @@ void* wait_and_exit(void* argument) {
 
 bool exit_after(Duration length) {
   auto argument = std::make_unique<Duration>(length);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // Signals are the main thread's.
+  const SignalsBlocked blocked;
   pthread_t thread;
   const int failed = pthread_create(&thread, nullptr, wait_and_exit, argument.get());
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (failed != 0) {
     errno = failed;
     return false;

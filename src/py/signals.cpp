@@ -8,6 +8,7 @@
 #include <csignal>
 #include <utility>
 
+#include "greenwsgi/base/signals_blocked.hpp"
 #include "src/py/ref.hpp"
 #include "src/py/runtime.hpp"
 #include "src/py/runtime_state.hpp"
@@ -145,10 +146,7 @@ void take_put_off_signal(int number) {
 void send_put_off_signals() {
   // The wakeup fd has had their bytes when they came. Signals that come meanwhile come afterwards.
   const SavedError error;
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   const long wakeup_fd = set_wakeup_fd(-1);
   for (int number = 1; number <= 64; number++) {
     if ((put_off_signals & bit_of(number)) != 0) PyErr_SetInterruptEx(number);
@@ -158,7 +156,6 @@ void send_put_off_signals() {
     set_wakeup_fd(static_cast<int>(wakeup_fd), warns);
   }
   PyErr_Clear();  // The program has closed it: it gets nothing any more.
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace greenwsgi::py

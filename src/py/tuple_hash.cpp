@@ -45,7 +45,7 @@ struct Level {
 
 class Levels {
  public:
-  /// Is that the hash of the outermost tuple? -1 with a Python error set.
+  /// hash(outermost); -1: a Python error is set.
   Py_hash_t hash(PyObject* outermost) {
     if (hashed_type == nullptr) hashed_type = PyType_FromSpec(&hashed_spec);
     if (hashed_type == nullptr || !enter(outermost)) return -1;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "greenwsgi/base/log.hpp"
+#include "greenwsgi/base/signals_blocked.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/runtime_state.hpp"
 
@@ -55,14 +56,11 @@ struct Block {
   bool looked = false;
 };
 
-// Signals are the main thread's. 0 or an errno.
+// 0 or an errno.
 int start_thread(void* (*work)(void*), void* argument, pthread_t* thread) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   const int failed = pthread_create(thread, nullptr, work, argument);
   if (failed == 0) pthread_setname_np(*thread, "green-watchdog");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return failed;
 }
 
