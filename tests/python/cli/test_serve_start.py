@@ -47,7 +47,6 @@ def test_the_ready_descriptor_may_be_the_standard_output(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--bind", "127.0.0.1:9", "--bind", "localhost:9"), "--bind has it twice"),
         (("--bind", "unix:hello.py/s"), "its directory is none"),
         (("--bind", "unix:" + 300 * "x"), "its path is too long"),
         (("--ready-fd", "99999"), "descriptor 99999 is not open"),
@@ -63,6 +62,17 @@ def test_what_cannot_be_is_one_sentence(
     assert done.stderr.startswith("greenwsgi: ")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_that_is_given_twice_is_one_sentence(greenwsgi: Run, workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    done = greenwsgi("serve", "hello", "--workers", workers, "--bind", address, "--bind", address)
+
+    assert done.returncode == 1
+    assert done.stderr == f"greenwsgi: cannot listen on {address}: --bind has it twice\n"
 
 
 def test_a_hub_that_there_is_not_is_one_sentence(greenwsgi: Run) -> None:
