@@ -101,7 +101,8 @@ class Listener:
         """Another socket on the same port, or the same socket where the kernel cannot share one."""
         if not self._reuse_port:
             return Listener(self.socket.dup(), self.url)
-        return Listener(_bind(self.socket.family, self.socket.getsockname(), True), self.url)
+        own = _bind(self.socket.family, self.socket.getsockname(), reuse_port=True)
+        return Listener(own, self.url)
 
     def owns_file(self, path: str) -> None:
         """The socket's file goes away with the process that made it."""
@@ -162,10 +163,7 @@ def _open_tcp(address: TcpAddress, reuse_port: bool) -> list[Listener]:
     for family, sockaddr in _resolve(address):
         try:
             target = (sockaddr[0], port, *sockaddr[2:])
-            if reuse_port and port != 0:
-                # With SO_REUSEPORT alone a server that runs already would go unnoticed.
-                _bind(family, target, False).close()
-            bound = _bind(family, target, reuse_port)
+            bound = _bind_shared(family, target) if reuse_port else _bind(family, target)
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 unavailable = error  # Such as ::1 of localhost where IPv6 is switched off.
@@ -197,10 +195,32 @@ def _resolve(address: TcpAddress) -> list[tuple[int, SocketAddress]]:
     return list(dict.fromkeys((int(entry[0]), cast("SocketAddress", entry[4])) for entry in found))
 
 
-def _bind(family: int, sockaddr: SocketAddress, reuse_port: bool) -> socket.socket:
+def _bind_shared(family: int, sockaddr: SocketAddress) -> socket.socket:
+    """A socket that others of SO_REUSEPORT may join, but no other server, not even while none of
+    them listens: SO_REUSEADDR would let it."""
+    if sockaddr[1] != 0:
+        # With SO_REUSEPORT alone a server that runs already would go unnoticed.
+        _bind(family, sockaddr).close()
+    try:
+        return _bind(family, sockaddr, reuse_port=True, reuse_address=False)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        # Connections in TIME_WAIT, of a server that did not share its port.
+        return _bind(family, sockaddr, reuse_port=True)
+
+
+def _bind(
+    family: int,
+    sockaddr: SocketAddress,
+    *,
+    reuse_port: bool = False,
+    reuse_address: bool = True,
+) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_address:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

@@ -35,6 +35,8 @@ class HeadReader {
   void restart();
   Read read(std::span<const std::byte> input);
   const RequestHead& head() const { return head_; }
+  /// Null while the request line is not complete; the head's fields are not set before its end.
+  const RequestHead* request_line() const { return fields_begin_ != 0 ? &head_ : nullptr; }
   const Refusal& refusal() const { return refusal_; }
 
  private:

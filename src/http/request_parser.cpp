@@ -177,6 +177,10 @@ const RequestHead& RequestParser::head() const {
   return state_->reader.head();
 }
 
+const RequestHead* RequestParser::request_line() const {
+  return state_ != nullptr ? state_->reader.request_line() : nullptr;
+}
+
 void RequestParser::release_head() {
   GW_ASSERT(at_ != At::head);
   state_.reset();

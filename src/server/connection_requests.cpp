@@ -150,8 +150,10 @@ void Connection::refuse_request(int status, std::string_view reason) {
   if (server_.access_log != nullptr) {
     AccessRecord record{};
     record.remote_address = endpoints_.remote_address;
-    record.method = record.target = "-";
-    record.version_minor = 1;
+    const http::RequestHead* const line = parser_.request_line();
+    record.method = line != nullptr ? line->method : "-";
+    record.target = line != nullptr ? line->target : "-";
+    record.version_minor = line != nullptr ? line->version_minor : 1;
     record.status = status;
     record.body_bytes = text.size();
     server_.access_log(record, server_.access_log_argument);

@@ -71,6 +71,9 @@ class RequestParser {
   Step next(std::span<const std::byte> input);
 
   const RequestHead& head() const;
+  /// Of the request in progress, or refused: its method, target and version, or null while its
+  /// request line is not complete or is not valid.
+  const RequestHead* request_line() const;
   /// Has the request in progress begun, that is: sent a byte?
   bool in_request() const { return at_ != At::start && at_ != At::failed; }
   /// After an error: the status to answer with (400, 413, 414, 417, 431, 501, 505) and why, for the

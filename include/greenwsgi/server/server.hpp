@@ -35,7 +35,7 @@ struct Options {
 /// A request that has been answered, for the access log. Views are valid during the call.
 struct AccessRecord {
   std::string_view remote_address;
-  std::string_view method, target;       // "-" when no head was read.
+  std::string_view method, target;       // "-" when no request line was read.
   std::string_view referer, user_agent;  // "" when not sent.
   int version_minor;
   int status;                // 0: no head was sent.

@@ -120,6 +120,34 @@ def test_a_port_in_use_is_noticed_although_workers_would_share_it() -> None:
         )
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_port_that_workers_will_share_is_taken_before_any_of_them_listens(shares: bool) -> None:
+    with opened(ANY, reuse_port=True) as (other,):
+        port = other.socket.getsockname()[1]
+
+        assert "another process listens there" in refusal(
+            TcpAddress("127.0.0.1", port), reuse_port=shares
+        )
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_workers_share_a_port_that_still_has_connections_of_a_server_before(before: bool) -> None:
+    with opened(ANY, reuse_port=before) as (listener,):
+        served = listener.clone()
+        served.listen(1)
+        port = served.socket.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = served.socket.accept()
+            accepted.close()  # First: so TIME_WAIT is on this side.
+            assert client.recv(1) == b""
+        served.close()
+
+    with opened(TcpAddress("127.0.0.1", port), reuse_port=True) as (again,):
+        own = again.clone()
+        own.listen(1)
+        own.close()
+
+
 def test_workers_share_a_port_by_sockets_of_their_own() -> None:
     with opened(ANY, reuse_port=True) as (listener,):
         first, second = listener.clone(), listener.clone()

@@ -186,13 +186,35 @@ TEST_CASE("access records: refusals, and clients that went before the answer, ha
   });
   world.server.set_access_log(note, &notes);
   world.ask("NONSENSE\r\n\r\n");
+  world.pass(1s);
   SimPeer& goes = world.ask(post(10, "x"));
   goes.closes(world.hub.in(500ms));
-
   world.pass(1s);
 
   REQUIRE(notes.size() == 2);
   CHECK(notes[0].method == "-");
+  CHECK(notes[0].target == "-");
   CHECK(notes[0].status == 400);
   CHECK(notes[1].target == "/p");
+}
+
+TEST_CASE("access records: a refused request has its method and target once they have come") {
+  std::vector<Noted> notes;
+  server::Options options;
+  options.header_timeout = 5s;
+  SimServer world([](Exchange& exchange) { respond(exchange, "x"); }, options);
+  world.server.set_access_log(note, &notes);
+  world.ask("GET /first HTTP/1.1\r\nHost: h\r\n\r\nPUT /bad?q HTTP/1.0\r\n folded: x\r\n\r\n");
+  world.pass(1s);
+  world.ask("GET /slow HTTP/1.1\r\nHost: h\r\nX: " + std::string(5000, 'x'));
+  world.pass(10s);
+  world.ask("GET /never HTT");
+  world.pass(10s);
+
+  REQUIRE(notes.size() == 4);
+  CHECK(notes[1].method + " " + notes[1].target == "PUT /bad?q");
+  CHECK(notes[1].status == 400);
+  CHECK(notes[2].method + " " + notes[2].target == "GET /slow");
+  CHECK(notes[2].status == 408);
+  CHECK(notes[3].method + " " + notes[3].target == "- -");
 }
