@@ -18,8 +18,7 @@ run_suites() {
   for suite; do
     say "suite $suite"
     began=$(date +%s)
-    skipped=$build/.skipped
-    rm -f "$skipped"
+    skipped=$build/.skipped.$$
     # A subshell of its own, not a condition: `set -e` must hold inside.
     set +e
     (set -e; "suite_$suite")
@@ -28,6 +27,7 @@ run_suites() {
     result=passed
     if [ -e "$skipped" ]; then
       result="skipped: $(cat "$skipped")"
+      rm "$skipped"
     elif [ $status != 0 ]; then
       result=FAILED
       failed=1
@@ -42,7 +42,7 @@ run_suites() {
 skip() {
   say "skipped: $*"
   mkdir -p "$build"
-  echo "$*" >"$build/.skipped"
+  echo "$*" >"$skipped"
   exit 0
 }
 
@@ -76,8 +76,12 @@ suite_unit() {
 
 # Can the hub $1 run here? The reason it cannot is the runtime's own.
 hub_or_skip() {
-  GREENWSGI_HUB=$1 "$venv/bin/python" -P -c 'from green import _core; _core.hub_reason()' 2>"$build/.hub" ||
-    skip "hub $1: $(tail -n 1 "$build/.hub")"
+  case $1 in
+    uring | epoll) ;;
+    *) stop "GREENWSGI_HUB=$1: tests run on uring or epoll" ;;
+  esac
+  reason=$(GREENWSGI_HUB=$1 "$venv/bin/python" -P -c 'from green import _core; _core.hub_reason()' 2>&1) ||
+    skip "hub $1: $(echo "$reason" | tail -n 1)"
 }
 
 suite_python() {
@@ -171,25 +175,22 @@ suite_cpython() {
 # PYTHONMALLOC: else ASan sees CPython's arenas only. Reports go to files, or tests that read their
 # program's output would swallow them.
 suite_asan() {
-  need build
+  configure_sanitized
   need test
-  asan=$build-asan failed=0
-  [ -e "$asan/build.ninja" ] ||
-    run_quietly meson setup "$asan" -Db_lto=false --buildtype=debugoptimized \
-      -Db_sanitize=address,undefined -Db_lundef=false --python.bytecompile=-1
-  run_quietly ninja -C "$asan" package tests/support/leaks_of_forks.so
-  export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" PYTHONMALLOC=malloc PYTHONPATH="$asan"
-  rm -f "$asan"/report.*
+  failed=0
+  run_quietly ninja -C "$sanitized" package tests/support/leaks_of_forks.so
+  export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" PYTHONMALLOC=malloc PYTHONPATH="$sanitized"
+  rm -f "$sanitized"/report.*
   ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1
-  export ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0:log_path=$asan/report"
+  export ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0:log_path=$sanitized/report"
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  LD_PRELOAD="$asan/tests/support/leaks_of_forks.so $(g++ -print-file-name=libasan.so)"
+  LD_PRELOAD="$sanitized/tests/support/leaks_of_forks.so $(g++ -print-file-name=libasan.so)"
   LD_PRELOAD="$LD_PRELOAD $(g++ -print-file-name=libstdc++.so)"
   export LD_PRELOAD
   "$venv/bin/python" -P -c '' 2>/dev/null || {
     say 'LeakSanitizer cannot look at a process here: leaks are left out'
     export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"
-    rm -f "$asan"/report.*
+    rm -f "$sanitized"/report.*
   }
   "$venv/bin/python" -P -c 'from green import _core'  # No hub is a reason to skip, a fault is none.
   hub_or_skip "$GREENWSGI_HUB"
@@ -198,7 +199,7 @@ suite_asan() {
   else
     pytest_in_halves tests/python/*/ || failed=1
   fi
-  ! cat "$asan"/report.* 2>/dev/null || failed=1
+  ! cat "$sanitized"/report.* 2>/dev/null || failed=1
   return $failed
 }
 
@@ -260,12 +261,17 @@ format() {
   ruff check --quiet --fix .
 }
 
-sanitize() {
+# The build of C++ tests and package that sanitize and suite_asan share.
+configure_sanitized() {
   need build
   sanitized=$build-sanitized
   [ -e "$sanitized/build.ninja" ] ||
-    run_quietly meson setup "$sanitized" -Dpython=false -Dtests=true -Db_lto=false \
-      --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+    run_quietly meson setup "$sanitized" -Dtests=true -Db_lto=false --buildtype=debugoptimized \
+      -Db_sanitize=address,undefined -Db_lundef=false --python.bytecompile=-1
+}
+
+sanitize() {
+  configure_sanitized
   ninja -C "$sanitized" --quiet
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     meson test -C "$sanitized" --suite unit --print-errorlogs --quiet --timeout-multiplier 4

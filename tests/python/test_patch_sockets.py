@@ -19,6 +19,12 @@ right_recv = right.recv
 reader = right.makefile("rb")
 
 
+def teardown_module() -> None:
+    """In this process nobody used them."""
+    for each in (left, reader, right):
+        each.close()
+
+
 class Loud(socket.socket):
     def recv(self, *arguments: Any) -> bytes:
         return b"<" + super().recv(*arguments) + b">"
