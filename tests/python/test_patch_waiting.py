@@ -1,4 +1,4 @@
-"""Name look-ups, select, epoll, asyncio and the end of native threads, under the patch."""
+"""Name look-ups, select, epoll, asyncio, hundreds of waits, the end of native threads; patched."""
 
 from __future__ import annotations
 
@@ -257,6 +257,33 @@ def test_two_asyncio_loops_run_in_two_greens() -> None:
 
     assert results == ["A threaded", "B threaded"]
     assert order[:2] == ["a", "b"]
+
+
+@isolated
+def test_two_hundred_waiting_greens_stop_nobody() -> None:
+    patch()
+    pairs = [socket.socketpair() for _ in range(200)]
+
+    def echo(one: socket.socket) -> None:
+        while data := one.recv(99):
+            one.sendall(data)
+
+    def client(one: socket.socket) -> int:
+        for _ in range(10):
+            one.sendall(b"ping")
+            assert one.recv(99) == b"ping"
+            time.sleep(0.002)
+        one.close()
+        return 10
+
+    with Ticker() as ticker:
+        results = together(
+            *[lambda one=one: echo(one) for one, _ in pairs],
+            *[lambda two=two: client(two) for _, two in pairs],
+        )
+
+    assert sum(result or 0 for result in results) == 2000
+    assert ticker.longest < Ticker.LIMIT
 
 
 # --- Native threads
