@@ -60,7 +60,8 @@ class Record:
 
 
 def greens() -> list[Record]:
-    """Every green that has not ended: of each thread its main program, then by their numbers."""
+    """Every green that has not ended: of each thread its main program, then by their numbers. Those
+    of spawn_later() are among them once their time has come."""
     found = _core.greens()
     names = {id(each): each.name for each in found}
     records = []

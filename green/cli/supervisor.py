@@ -80,7 +80,7 @@ class Supervisor:
         self._listen_to_signals()
         while not (self._stopping and not any(slot.running for slot in self._slots)):
             for slot in self._due():
-                if self._fork(slot):
+                if self._start(slot):
                     return self._be_worker()
             self._wait()
             self._reap()
@@ -100,16 +100,27 @@ class Supervisor:
         now = time.monotonic()
         return [slot for slot in slots if not slot.running and slot.restart <= now]
 
-    def _fork(self, slot: Slot) -> bool:
-        """Starts a worker. True: this is the worker."""
-        slot.ready_fd, ready_in = os.pipe2(os.O_CLOEXEC)
-        lifeline, slot.lifeline = os.pipe2(os.O_CLOEXEC)
-        slot.ready = False
-        slot.started = time.monotonic()
+    def _start(self, slot: Slot) -> bool:
+        """Starts a worker, or tries again later. True: this is the worker."""
+        opened: list[int] = []
         # A signal between fork and the worker's own handlers must neither be lost nor be taken for
         # the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        slot.pid = os.fork()
+        try:
+            # Nobody may make the supervisor wait: not a process either that has inherited the other
+            # end and says nothing.
+            opened += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            opened += os.pipe2(os.O_CLOEXEC)
+            slot.pid = os.fork()
+        except OSError as error:
+            for fd in opened:
+                os.close(fd)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            self._cannot_start(slot, error)
+            return False
+        slot.ready_fd, ready_in, lifeline, slot.lifeline = opened
+        slot.ready = False
+        slot.started = time.monotonic()
         if slot.pid == 0:
             self._ready_in, self._lifeline = ready_in, lifeline
             return True
@@ -117,6 +128,16 @@ class Supervisor:
         os.close(ready_in)
         os.close(lifeline)
         return False
+
+    def _cannot_start(self, slot: Slot, error: OSError) -> None:
+        slot.ready = False
+        pause = self._postpone(slot)
+        if self._proven:
+            self._log("error", f"cannot start a worker: {error.strerror}; trying again{pause}")
+        else:
+            self._log("error", f"cannot start a worker: {error.strerror}")
+            self._status = 1
+            self._stop("no worker can start")
 
     def _be_worker(self) -> int:
         signal.set_wakeup_fd(-1)
@@ -169,7 +190,10 @@ class Supervisor:
                 self._signal_all(signal.Signals(number))
 
     def _hear_from(self, slot: Slot) -> None:
-        slot.ready = os.read(slot.ready_fd, 1) != b""
+        try:
+            slot.ready = os.read(slot.ready_fd, 1) != b""
+        except BlockingIOError:
+            slot.ready = False  # It is gone, and a process of its own holds the other end.
         os.close(slot.ready_fd)
         slot.ready_fd = -1
         if slot.ready:
@@ -214,17 +238,20 @@ class Supervisor:
         pid, slot.pid = slot.pid, 0
         if self._stopping:
             return
-        now = time.monotonic()
-        if slot.ready and now - slot.started >= STEADY_SECONDS:
+        if slot.ready and time.monotonic() - slot.started >= STEADY_SECONDS:
             slot.failures = 0
-        delay = min(DELAY_SECONDS * 2**slot.failures, DELAY_SECONDS_MAX) if slot.failures else 0.0
-        slot.failures += 1
-        slot.restart = now + delay
+        pause = self._postpone(slot)
         if self._hopeless():
             self._give_up(code)
         else:
-            pause = f" in {delay:.1f} s" if delay else ""
             self._log("error", f"worker {pid} {_how(code)}; starting another{pause}")
+
+    def _postpone(self, slot: Slot) -> str:
+        """The next start, later with every failure; when that is, for the log."""
+        delay = min(DELAY_SECONDS * 2**slot.failures, DELAY_SECONDS_MAX) if slot.failures else 0.0
+        slot.failures += 1
+        slot.restart = time.monotonic() + delay
+        return f" in {delay:.1f} s" if delay else ""
 
     def _hopeless(self) -> bool:
         if not self._proven:

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <system_error>
@@ -26,11 +27,23 @@ constexpr Duration kPatience = 1s;  // Of flush() and of the destructor.
 constexpr int kPollMilliseconds = 50;
 
 /// A write after poll(2) that does not block: a pipe that is "writable" has room for PIPE_BUF
-/// bytes.
-std::size_t bytes_at_once(int fd, std::size_t bytes) {
+/// bytes. Whole lines where they fit: other processes may write into the same pipe.
+std::size_t bytes_at_once(int fd, std::string_view text) {
   struct stat facts;
   const bool is_file = ::fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
-  return is_file ? bytes : std::min<std::size_t>(bytes, PIPE_BUF);
+  if (is_file || text.size() <= PIPE_BUF) return text.size();
+  const std::size_t end = text.substr(0, PIPE_BUF).rfind('\n');
+  return end == std::string_view::npos ? PIPE_BUF : end + 1;
+}
+
+/// Grows in every child of a fork.
+std::atomic<unsigned> forks{0};
+
+unsigned forks_so_far() {
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+  static_cast<void>(registered);
+  return forks.load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -38,6 +51,9 @@ std::size_t bytes_at_once(int fd, std::size_t bytes) {
 std::string LineWriter::say_dropped(std::size_t lines) {
   return std::to_string(lines) + " lines were dropped here: the log did not keep up";
 }
+
+LineWriter::LineWriter(int fd, SayDropped say)
+    : fd_(fd), say_dropped_(say), forks_(forks_so_far()) {}
 
 LineWriter::~LineWriter() {
   {
@@ -61,7 +77,23 @@ void LineWriter::start_thread() {
   }
 }
 
+// In the child of a fork: the thread is the parent's, and so may the mutex be. What fails has
+// nobody to tell of it.
+void LineWriter::write_directly(std::string_view line) const {
+  std::string text(line);
+  text.push_back('\n');
+  for (std::string_view rest = text; !rest.empty();) {
+    const ssize_t written = ::write(fd_, rest.data(), bytes_at_once(fd_, rest));
+    if (written >= 0)
+      rest.remove_prefix(static_cast<std::size_t>(written));
+    else if (errno != EINTR)
+      return;
+  }
+}
+
 void LineWriter::write(std::string_view line) {
+  if (forks_so_far() != forks_) [[unlikely]]
+    return write_directly(line);
   const std::lock_guard lock(mutex_);
   if (!thread_.joinable()) start_thread();
   if (gathered_.size() + line.size() + 1 > kBytesMax) {
@@ -74,6 +106,7 @@ void LineWriter::write(std::string_view line) {
 }
 
 void LineWriter::flush() {
+  if (forks_so_far() != forks_) return;
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, kPatience, [this] { return gathered_.empty() && !busy_; });
 }
@@ -118,7 +151,7 @@ bool LineWriter::pass_on(const std::string& text) {
     if (give_up == kNever && stopping()) give_up = Clock::now() + kPatience;
     if (Clock::now() >= give_up) break;
     if (count <= 0) continue;
-    const std::size_t bytes = bytes_at_once(fd_, text.size() - done);
+    const std::size_t bytes = bytes_at_once(fd_, std::string_view(text).substr(done));
     const ssize_t written = ::write(fd_, text.data() + done, bytes);
     if (written >= 0)
       done += static_cast<std::size_t>(written);

@@ -10,6 +10,9 @@
 
 namespace greenwsgi::io {
 
+/// What one system call moves at most; an Op's length must fit the 32 bits of io_uring.
+constexpr std::size_t kTransferMost = 0x7ffff000;
+
 struct AwaitedOp : Op {
   Fiber* fiber = nullptr;
   bool timed_out = false;

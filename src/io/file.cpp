@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::size_t kSendFileStep = 1024 * 1024;  // What one look into the page cache covers.
 constexpr std::size_t kReadAheadBytes = 64 * 1024;
-constexpr std::size_t kTransferMost = 0x7ffff000;  // What read(2) moves at most.
 
 Result<std::size_t> await_transfer(
     Op::Kind kind, const char* what, int fd, Bytes buffer, std::int64_t offset, Instant deadline) {

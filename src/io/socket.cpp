@@ -72,7 +72,7 @@ Result<std::size_t> recv(
       [&](Op& op) {
         op.kind = Op::Kind::recv;
         op.fd = fd;
-        op.buffer = into;
+        op.buffer = into.first(std::min(into.size(), kTransferMost));
         op.flags = flags;
       },
       expectation);
@@ -85,7 +85,7 @@ Result<std::size_t> send(int fd, ConstBytes from, int flags, Instant deadline) {
       [&](Op& op) {
         op.kind = Op::Kind::send;
         op.fd = fd;
-        op.buffer = {const_cast<std::byte*>(from.data()), from.size()};
+        op.buffer = {const_cast<std::byte*>(from.data()), std::min(from.size(), kTransferMost)};
         op.flags = flags;
       });
 }

@@ -11,20 +11,22 @@ namespace greenwsgi::io {
 
 namespace {
 
-struct SleepWait : Wait {
-  Timer* timer;
-  Fiber* fiber;
-  bool ended_early = false;
-};
-
+// One of the two ends it: the timer, which need not be pending (kNever), or an interrupt.
 struct SleepTimer : Timer {
   explicit SleepTimer(Fiber& sleeper) : Timer(&SleepTimer::on_time), fiber(sleeper) {}
   Fiber& fiber;
+  bool over = false;
 
-  static void on_time(Timer& timer) noexcept {
-    Fiber& fiber = static_cast<SleepTimer&>(timer).fiber;
+  void end() {
+    over = true;
     fiber.scheduler().unpark(fiber);
   }
+  static void on_time(Timer& timer) noexcept { static_cast<SleepTimer&>(timer).end(); }
+};
+
+struct SleepWait : Wait {
+  SleepTimer* timer;
+  bool ended_early = false;
 };
 
 // Outlives its fiber's interest in it: whoever is last frees it.
@@ -99,13 +101,12 @@ Status sleep_until(Instant when) {
   SleepWait wait{{"sleep",
                   [](Wait& ended) noexcept {
                     auto& self = static_cast<SleepWait&>(ended);
-                    if (!self.timer->pending()) return;
+                    if (self.timer->over) return;
                     self.ended_early = true;
-                    self.fiber->scheduler().stop(*self.timer);
-                    self.fiber->scheduler().unpark(*self.fiber);
+                    self.timer->fiber.scheduler().stop(*self.timer);
+                    self.timer->end();
                   }},
-                 &timer,
-                 scheduler.running()};
+                 &timer};
   scheduler.start(timer, when);
   scheduler.park(wait);
   if (wait.ended_early) return Errno{ECANCELED};

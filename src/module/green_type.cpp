@@ -289,7 +289,7 @@ PyMethodDef methods[] = {
 PyGetSetDef properties[] = {
     {"name", get_name, set_name, "For people; settable.", nullptr},
     {"dead", get_dead, nullptr, "Has it come to its end?", nullptr},
-    {"number", get_number, nullptr, "Unique in the process; what get_ident() shows.", nullptr},
+    {"number", get_number, nullptr, "Unique in the process, counted from 1.", nullptr},
     {"value", get_value, nullptr, "What it returned, or the GreenExit that ended it.", nullptr},
     {"exception", get_exception, nullptr, "What ended it, or None.", nullptr},
     {"frame", get_frame, nullptr, "Where it runs or waits: its innermost frame, or None.", nullptr},

@@ -144,10 +144,22 @@ PyObject* semaphore_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return self;
 }
 
+int semaphore_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(semaphore_of(self)->links.list);
+  return 0;
+}
+
+int semaphore_clear(PyObject* self) {
+  Py_CLEAR(semaphore_of(self)->links.list);
+  return 0;
+}
+
 void semaphore_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
   semaphore_of(self)->turns.~Turns();
-  Py_CLEAR(semaphore_of(self)->links.list);
+  semaphore_clear(self);
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -183,13 +195,19 @@ PyType_Slot slots[] = {
                                   "in one queue, first come first served.")},
     {Py_tp_new, reinterpret_cast<void*>(semaphore_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(semaphore_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(semaphore_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(semaphore_clear)},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {0, nullptr},
 };
 
 PyType_Spec spec = {
-    "green.Semaphore", sizeof(SemaphoreObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots,
+    "green.Semaphore",
+    sizeof(SemaphoreObject),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    slots,
 };
 
 }  // namespace

@@ -140,7 +140,7 @@ PyObject* hook_splice(Call& call) {
 // The offset to send from, and whether the file's own position is meant, which then moves. False:
 // the original's affair.
 bool sendfile_offset(PyObject* given, int file_fd, Py_ssize_t* offset, bool* own) {
-  *own = given == Py_None;
+  *own = given == Py_None;  // Null, an argument that is missing, is no size.
   if (!*own) return as_size(given, offset) && *offset >= 0;
   *offset = ::lseek(file_fd, 0, SEEK_CUR);
   return *offset >= 0;

@@ -103,7 +103,7 @@ PyObject* hook_truncate(Call& call) {
   PyObject* given[2] = {};
   Py_ssize_t length = 0;
   int fd = -1;
-  if (!py::can_park() || !call.arrange({"path", "length"}, given) || given[1] == nullptr ||
+  if (!py::can_park() || !call.arrange({"path", "length"}, given) || given[0] == nullptr ||
       !as_size(given[1], &length)) {
     return call.pass_on();
   }

@@ -94,8 +94,7 @@ void let_go(Fiber& fiber) {
       if (closed) turns.closing -= 1;
       const bool read = let_go_of_side(fiber, turns.reading);
       const bool wrote = let_go_of_side(fiber, turns.writing);
-      if ((closed || read || wrote) && turns.closing > 0 && turns.idle())
-        py::unpark_one(&turns.closing);
+      if ((closed || read || wrote) && turns.closing > 0) py::unpark_one(&turns.closing);
     }
   }
 }
@@ -139,7 +138,7 @@ void Turn::own() {
 void Turn::leave() {
   side_.owner = nullptr;
   if (side_.queued > 0) py::unpark_one(&side_);
-  if (turns_.closing == 0 || !turns_.idle()) return;
+  if (turns_.closing == 0) return;
   py::unpark_one(&turns_.closing);
   const std::lock_guard lock(native_mutex);
   if (native_closers > 0) native_left.notify_all();
@@ -164,7 +163,7 @@ bool Turn::wait(Instant deadline) {
     if (!raised && !was_closed()) set_timed_out();
     // Woken or not: somebody may have queued behind this one while it was on its way out.
     if (side_.owner == nullptr) py::unpark_one(&side_);
-    if (turns_.closing > 0 && turns_.idle()) py::unpark_one(&turns_.closing);
+    if (turns_.closing > 0) py::unpark_one(&turns_.closing);
     return false;
   }
 }
@@ -229,6 +228,16 @@ bool spend_turn(int fd) {
 
 namespace {
 
+// Whoever closes may be inside itself: by the handler of a signal that came while it waited. Its
+// own wait finds afterwards that the descriptor was closed.
+bool others_have_left(const FdTurns& turns) {
+  const Fiber* self = Scheduler::current()->running();
+  for (const FdSide* side : {&turns.reading, &turns.writing}) {
+    if (side->queued > 0 || (side->owner != nullptr && side->owner != self)) return false;
+  }
+  return true;
+}
+
 bool end_all_waits(int fd, FdTurns& turns) {
   turns.closing += 1;
   end_waits(fd, turns, Direction::reading);
@@ -237,12 +246,13 @@ bool end_all_waits(int fd, FdTurns& turns) {
   if (!py::can_park()) {
     wait_natively(turns);
   } else {
-    while (!turns.idle() && !raised) {
+    while (!others_have_left(turns) && !raised) {
       py::park_on(&turns.closing, kNever, false, "others to leave the descriptor");
       raised = py::raise_if_interrupted();
     }
   }
   turns.closing -= 1;
+  if (turns.closing > 0) py::unpark_one(&turns.closing);  // Another who closes it, too.
   return !raised;
 }
 

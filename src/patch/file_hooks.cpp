@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "src/patch/descriptor_io.hpp"
 #include "src/patch/hooks.hpp"
@@ -52,9 +53,12 @@ PyObject* read_all(const Call& call, int fd) {
       continue;
     }
     std::size_t count = 0;
+    errno = 0;
     const Moved moved = read_bytes(fd, room_of(all.get(), total), -1, &count);
     if (moved == Moved::failed) return nullptr;
     if (moved == Moved::none && total == 0) return call.pass_on();
+    if (moved == Moved::none && errno != 0 && errno != EAGAIN && errno != EOPNOTSUPP)
+      return PyErr_SetFromErrno(PyExc_OSError);
     if (moved == Moved::none || count == 0) break;
     total += static_cast<Py_ssize_t>(count);
   }

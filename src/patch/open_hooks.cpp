@@ -73,7 +73,7 @@ PyObject* hook_os_open(Call& call) {
   PyObject* given[4] = {};
   int flags = 0;
   const bool slow = py::can_park() && call.arrange({"path", "flags", "mode", "dir_fd"}, given) &&
-                    given[1] != nullptr && given[3] == nullptr && as_int(given[1], &flags) &&
+                    given[0] != nullptr && given[3] == nullptr && as_int(given[1], &flags) &&
                     (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != O_RDWR &&
                     is_slow_to_open(given[0], (flags & O_TRUNC) != 0);
   return slow ? call_natively(call, NativeWork::wait, kOpening, close_descriptor) : call.pass_on();
@@ -100,9 +100,7 @@ PyObject* lock_by_trying(const Call& call, int at_once) {
   constexpr Duration kLongestPause = std::chrono::milliseconds(16);
   for (Duration pause = std::chrono::milliseconds(1);; pause = std::min(2 * pause, kLongestPause)) {
     PyObject* locked = call.original(arguments.get());
-    const bool taken = locked == nullptr && (PyErr_ExceptionMatches(PyExc_BlockingIOError) != 0 ||
-                                             PyErr_ExceptionMatches(PyExc_PermissionError) != 0);
-    if (!taken) return locked;
+    if (locked != nullptr || PyErr_ExceptionMatches(PyExc_BlockingIOError) == 0) return locked;
     PyErr_Clear();
     if (!py::sleep_for(pause)) return nullptr;
   }

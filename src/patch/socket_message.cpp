@@ -88,9 +88,10 @@ PyObject* receive_message(Call& call, const char* const (&names)[N], bool buffer
   if (!waits(call.self())) return call.pass_on();
   PyObject* given[N] = {};
   if (!call.arrange(names, given) || given[0] == nullptr) return call.pass_on();
-  const Ref first = buffers ? as_tuple(given[0]) : Ref::share(given[0]);
   const Ref flags = with_dontwait(given[N - 1], is_blocking(call.self()), kNeverBlocks);
-  if (!first || !flags) return call.pass_on();
+  if (!flags) return call.pass_on();  // Before an iterator is used up.
+  const Ref first = buffers ? as_tuple(given[0]) : Ref::share(given[0]);
+  if (!first) return call.pass_on();
   const Ref zero = Ref::steal(PyLong_FromLong(0));
   const Ref arguments =
       N == 2 ? Ref::steal(PyTuple_Pack(2, first.get(), flags.get()))
@@ -137,9 +138,10 @@ PyObject* hook_sendmsg(Call& call) {
     return call.pass_on();
   }
   const Ref flags = with_dontwait(given[2], is_blocking(call.self()), MSG_DONTWAIT);
+  if (!flags) return call.pass_on();  // Before an iterator is used up.
   const Ref buffers = as_tuple(given[0]);
   const Ref ancillary = as_tuple(given[1]);
-  if (!flags || !buffers || !ancillary) return call.pass_on();
+  if (!buffers || !ancillary) return call.pass_on();
   const Ref address =
       resolved_address(layout::socket_head(call.self()).family, given[3] ? given[3] : Py_None);
   if (!address) return nullptr;

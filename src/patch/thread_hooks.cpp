@@ -117,9 +117,6 @@ unsigned long start_green(
     PyObject* function, PyObject* arguments, PyObject* keywords, PyObject* lock, bool awaited) {
   static const int registered = pthread_atfork(nullptr, nullptr, forget_others);
   (void)registered;
-  if (PySys_Audit("_thread.start_new_thread", "OOO", function, arguments,
-                  keywords != nullptr ? keywords : Py_None) < 0)
-    return 0;
   const Ref body = Ref::steal(PyCFunction_New(&run_thread_method, nullptr));
   Ref packed = Ref::steal(PyTuple_Pack(5, function, arguments, keywords ? keywords : Py_None,
                                        lock ? lock : Py_None, awaited ? Py_True : Py_False));
@@ -145,6 +142,9 @@ PyObject* hook_start(Call& call) {
                            PyCallable_Check(call.item(0)) && PyTuple_Check(call.item(1)) &&
                            (keywords == nullptr || PyDict_Check(keywords));
   if (!well_formed || !py::threads_are_greens()) return call.pass_on();
+  if (PySys_Audit("_thread.start_new_thread", "OOO", call.item(0), call.item(1),
+                  keywords != nullptr ? keywords : Py_None) < 0)
+    return nullptr;
   const unsigned long ident = start_green(call.item(0), call.item(1), keywords, nullptr, false);
   return ident == 0 ? nullptr : PyLong_FromUnsignedLong(ident);
 }
@@ -191,9 +191,12 @@ PyObject* hook_start_joinable(Call& call) {
   PyObject* thread = has_handle ? thread_with_handle(given[0], given[1]) : nullptr;
   if (has_handle && thread == nullptr) return call.pass_on();  // Somebody joins that very handle.
   const int daemon = given[2] == nullptr ? 1 : PyObject_IsTrue(given[2]);
+  if (daemon < 0 || PySys_Audit("_thread.start_joinable_thread", "OiO", given[0], daemon,
+                                has_handle ? given[1] : Py_None) < 0)
+    return nullptr;
   const Ref lock = taken_lock();
   const Ref none = Ref::steal(PyTuple_New(0));
-  Ref handle = lock && none && daemon >= 0 ? make_handle(lock.get()) : Ref();
+  Ref handle = lock && none ? make_handle(lock.get()) : Ref();
   if (!handle) return nullptr;
   const unsigned long ident = start_green(given[0], none.get(), nullptr, lock.get(), daemon == 0);
   const Ref told = ident != 0 ? Ref::steal(PyLong_FromUnsignedLong(ident)) : Ref();

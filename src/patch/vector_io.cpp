@@ -24,17 +24,16 @@ using py::Ref;
 // and for more than the kernel takes: the original says so.
 class Parts {
  public:
-  Parts(PyObject* buffers, int flags) try : items_(Ref::steal(PySequence_Fast(buffers, ""))) {
+  Parts(PyObject* buffers, int flags) : items_(Ref::steal(PySequence_Fast(buffers, ""))) {
     const Py_ssize_t count = items_ ? PySequence_Fast_GET_SIZE(items_.get()) : 0;
-    if (count <= IOV_MAX) views_.reserve(static_cast<std::size_t>(count));
-    for (Py_ssize_t i = 0; count <= IOV_MAX && i < count; i++) {
-      Py_buffer view;
-      if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items_.get(), i), &view, flags) != 0) break;
-      views_.push_back(view);
+    if (items_ && count <= IOV_MAX && make_room(count)) {
+      for (Py_ssize_t i = 0; i < count; i++) {
+        Py_buffer view;
+        if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items_.get(), i), &view, flags) != 0) break;
+        views_.push_back(view);
+      }
+      whole_ = views_.size() == static_cast<std::size_t>(count);
     }
-    whole_ = items_ && views_.size() == static_cast<std::size_t>(count);
-    PyErr_Clear();
-  } catch (const std::bad_alloc&) {
     PyErr_Clear();
   }
   Parts(const Parts&) = delete;
@@ -56,6 +55,13 @@ class Parts {
   }
 
  private:
+  bool make_room(Py_ssize_t count) try {
+    views_.reserve(static_cast<std::size_t>(count));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+
   Ref items_;
   std::vector<Py_buffer> views_;
   bool whole_ = false;

@@ -31,7 +31,7 @@ constexpr Duration kLate = std::chrono::milliseconds(10);
 }  // namespace
 
 bool plain_seconds(PyObject* seconds, Duration* length) {
-  constexpr double kMostSeconds = 9.2e9;
+  constexpr double kMostSeconds = 9223372036.0;  // threading.TIMEOUT_MAX.
   double value = -1.0;
   if (!as_double(seconds, &value)) return false;
   if (!(value >= 0.0) || value > kMostSeconds) return false;  // NaN fails the first.
@@ -40,7 +40,7 @@ bool plain_seconds(PyObject* seconds, Duration* length) {
 }
 
 bool as_int(PyObject* number, int* value) {
-  if (!PyLong_Check(number)) return false;
+  if (number == nullptr || !PyLong_Check(number)) return false;
   int overflow = 0;
   const long wide = PyLong_AsLongAndOverflow(number, &overflow);
   *value = static_cast<int>(wide);
@@ -48,7 +48,7 @@ bool as_int(PyObject* number, int* value) {
 }
 
 bool as_size(PyObject* number, Py_ssize_t* size) {
-  if (!PyIndex_Check(number)) return false;
+  if (number == nullptr || !PyIndex_Check(number)) return false;
   *size = PyNumber_AsSsize_t(number, PyExc_OverflowError);
   if (*size != -1 || PyErr_Occurred() == nullptr) return true;
   PyErr_Clear();

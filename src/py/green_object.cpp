@@ -150,6 +150,7 @@ GreenObject* prepare_green(PyObject* function,
   green->keywords = keywords_owned.release();
   green->context = context.release();
   green->mask = Runtime::current()->running()->mask();
+  note_spawner(green, *Runtime::current()->running());
   return green;
 }
 
@@ -172,7 +173,6 @@ GreenObject* spawn_green(PyObject* function,
   }
   Runtime::current()->unstarted += 1;
   green->number = (*fiber)->number();
-  note_spawner(green, *Runtime::current()->running());
   return reinterpret_cast<GreenObject*>(Py_NewRef(green));  // One is the stack's.
 }
 

@@ -322,6 +322,16 @@ bool raise_if_interrupted() {
   return Runtime::current() == nullptr && ensure_scheduler() == nullptr;
 }
 
+bool is_interrupted() {
+  return Runtime::current()->scheduler().running()->interrupted();
+}
+
+void drop_stale_interrupt() {
+  Runtime& runtime = *Runtime::current();
+  const GreenState& state = *runtime.running();
+  if (!state.is_root() && !state.has_thrown()) runtime.scheduler().take_interrupt();
+}
+
 HoldBack::HoldBack() : green_(*Runtime::current()->running()) {
   green_.holds_back += 1;
 }

@@ -70,6 +70,11 @@ extern Forks forks;
 /// fiber. True: a Python error is set, give up. False: the interrupt was not for an exception, wait
 /// again for what is left.
 bool raise_if_interrupted();
+/// Will the next wait be interrupted at once?
+bool is_interrupted();
+/// Before a wait that ECANCELED would break for good: forgets an interrupt whose exception has been
+/// taken back since, as by the end of a Timeout.
+void drop_stale_interrupt();
 
 /// While one exists, what is thrown at the running green is not raised: it is at the first wait
 /// after that. For taking back a lock that the caller believes to hold. Signals are handled.

@@ -168,6 +168,7 @@ class ThreadSlice {
   int coroutine_origin_depth_ = 0;
   int depth_ = 0;  // Not what remains: the limit may change while parked.
   int tracing_ = 0;
+  int headroom_ = 0;  // Of the recursion limit, while an exception is being made.
   int event_ = 0;
   bool traced_ = false;  // While saved: the tracers below are its own.
 #if PY_VERSION_HEX < 0x030D0000
@@ -235,6 +236,7 @@ inline void ThreadSlice::save(PyThreadState& thread) {
   asyncgen_finalizer_ = thread.async_gen_finalizer;
   coroutine_origin_depth_ = thread.coroutine_origin_tracking_depth;
   tracing_ = thread.tracing;
+  headroom_ = thread.recursion_headroom;
 #if PY_VERSION_HEX < 0x030C0000
   depth_ = thread.recursion_limit - thread.recursion_remaining;
   event_ = thread.tracing_what;
@@ -282,6 +284,7 @@ inline void ThreadSlice::load(PyThreadState& thread) {
   thread.async_gen_finalizer = asyncgen_finalizer_;
   thread.coroutine_origin_tracking_depth = coroutine_origin_depth_;
   thread.tracing = tracing_;
+  thread.recursion_headroom = headroom_;
 #if PY_VERSION_HEX < 0x030C0000
   thread.recursion_remaining = thread.recursion_limit - depth_;
   thread.tracing_what = event_;

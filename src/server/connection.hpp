@@ -50,7 +50,8 @@ class Connection : public ListNode {
   void lose_client(Errno why);
   /// No "100 Continue" from here on.
   void on_response_begins() { continue_wanted_ = false; }
-  Result<io::ConstBytes> peek_body();
+  /// `end`: when to give up, if that is before the body's own time-out.
+  Result<io::ConstBytes> peek_body(Instant end = kNever);
   void consume_body(std::size_t bytes);
   void release_head();
 
@@ -80,7 +81,7 @@ class Connection : public ListNode {
   bool parse_head(io::ConstBytes& bytes);
   bool parse_body();
   Status send_continue();
-  Status wait_for_input();
+  Status wait_for_input(Instant end);
 
   // The life of a request.
   void begin_request();

@@ -1,5 +1,6 @@
 // A connection's bytes: from the multishot receive to the parser, or to the handler that reads a
 // body.
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -89,7 +90,7 @@ bool Connection::parse_head(io::ConstBytes& bytes) {
 
 // --- The body, on the connection's fiber
 
-Result<io::ConstBytes> Connection::peek_body() {
+Result<io::ConstBytes> Connection::peek_body(Instant end) {
   for (;;) {
     if (body_bytes_ > 0) return input_.bytes().first(body_bytes_);
     if (body_ended_) return io::ConstBytes{};
@@ -97,7 +98,7 @@ Result<io::ConstBytes> Connection::peek_body() {
     if (parse_body()) continue;
     if (eof_ || gone_) return Errno{body_error_ = ECONNRESET};
     if (const Status sent = send_continue(); !sent.ok()) return sent.error();
-    if (const Status waited = wait_for_input(); !waited.ok()) return waited.error();
+    if (const Status waited = wait_for_input(end); !waited.ok()) return waited.error();
   }
 }
 
@@ -142,13 +143,13 @@ void Connection::consume_body(std::size_t bytes) {
   if (paused_ && input_.size() <= kInputLow) resume_receive();
 }
 
-Status Connection::wait_for_input() {
+Status Connection::wait_for_input(Instant end) {
   Scheduler& scheduler = server_.scheduler;
   // Requests in front of this one may have filled what this one has to wait for.
   resume_receive();
   reader_ = scheduler.running();
   timed_out_ = false;
-  set_deadline(saturating_add(scheduler.now(), server_.options.body_timeout));
+  set_deadline(std::min(end, saturating_add(scheduler.now(), server_.options.body_timeout)));
   BodyWait wait{
       {"the request's body",
        [](Wait& ended) noexcept { static_cast<BodyWait&>(ended).connection->wake_reader(); }},

@@ -13,7 +13,7 @@ namespace greenwsgi::server {
 namespace {
 // Of a body that the handler left unread.
 constexpr std::size_t kDrainBytesMax = 256 * 1024;
-constexpr Duration kDrainTime = std::chrono::seconds(2);  // And one piece more.
+constexpr Duration kDrainTime = std::chrono::seconds(2);
 
 bool same_name(std::string_view name, std::string_view lower_case) {
   return name.size() == lower_case.size() &&
@@ -82,13 +82,13 @@ bool Connection::handle_one() {
 bool Connection::drain_body() {
   const Instant end = body_ended_ ? kNever : server_.scheduler.now() + kDrainTime;
   for (std::size_t drained = 0; !body_ended_;) {
-    const Result<io::ConstBytes> piece = peek_body();
+    const Result<io::ConstBytes> piece = peek_body(end);
     if (!piece.ok()) {
       server_.scheduler.take_interrupt();
       return false;
     }
     drained += (*piece).size();
-    if (drained > kDrainBytesMax || server_.scheduler.now() > end) return false;
+    if (drained > kDrainBytesMax || server_.scheduler.now() >= end) return false;
     consume_body((*piece).size());
   }
   return true;

@@ -25,6 +25,7 @@ Call::Hold::Hold(Call& call, bool& busy, const char* what)
     PyErr_Format(PyExc_RuntimeError, "another green is inside %s", what);
   } else {
     held_ = busy = true;
+    py::drop_stale_interrupt();
   }
 }
 
@@ -143,6 +144,7 @@ int Call::judge(PyObject* exception) {
 }
 
 void Call::send_error_page(int status) {
+  finished_ = true;  // Whatever the application still says of it.
   const std::string line = std::to_string(status) + " " + std::string(http::reason_phrase(status));
   http::ResponseHead& response = exchange_.response();
   response.clear();
@@ -163,6 +165,9 @@ bool Call::start_response(PyObject* status, PyObject* headers, PyObject* exc_inf
       return false;
     }
     if (exchange_.head_sent()) return raise_again(exc_info);
+  } else if (finished_) {
+    PyErr_SetString(PyExc_RuntimeError, "the response is complete");
+    return false;
   } else if (started_) {
     PyErr_SetString(PyExc_AssertionError,
                     "start_response() was called before; a second call needs exc_info");

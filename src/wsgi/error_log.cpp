@@ -118,6 +118,7 @@ std::string format_exception(PyObject* exception) {
 void ErrorLog::write(std::string_view text) {
   const std::size_t end = text.rfind('\n');
   if (end == std::string_view::npos) {
+    if (unfinished_.size() == kWritersMax) end_all_lines();
     std::string& line = unfinished_[writer_number()];
     line.append(text);
     if (line.size() > kLineMax) end_line();
@@ -139,6 +140,12 @@ void ErrorLog::end_line() {
   if (mine == unfinished_.end()) return;
   lines_.write(mine->second);
   unfinished_.erase(mine);
+}
+
+// Of greens that ended in the middle of theirs, most likely: only a call's own is sure to be ended.
+void ErrorLog::end_all_lines() {
+  for (const auto& [writer, line] : unfinished_) lines_.write(line);
+  unfinished_.clear();
 }
 
 void ErrorLog::report(const std::string& title, PyObject* exception) {

@@ -32,6 +32,9 @@ class ErrorLog {
 
  private:
   static constexpr std::size_t kLineMax = 16 * 1024;
+  static constexpr std::size_t kWritersMax = 1000;
+
+  void end_all_lines();
 
   LineWriter lines_;
   std::unordered_map<std::uint64_t, std::string> unfinished_;  // By the writer's number.

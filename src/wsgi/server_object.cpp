@@ -3,6 +3,7 @@
 // run() belongs to one thread, whose scheduler everything runs on; stop() may come from any thread
 // and from a signal handler. Requests that outlive the grace keep what they stand on: then the
 // server's inside is never freed.
+#include <pthread.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -58,6 +59,9 @@ void write_to_sink(LogLevel level, std::string_view line) {
 }
 
 void send_log_to(LineWriter* lines) {
+  // In the child of a fork another thread may have held the mutex for ever.
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { set_log_sink(nullptr); });
+  static_cast<void>(registered);
   {
     const std::lock_guard guard(sink_mutex);
     sink_lines = lines;

@@ -289,3 +289,32 @@ green.spawn(work).join()
 
     assert done.returncode == -signal.SIGSEGV
     assert "green stack overflow in green" in done.stderr
+
+
+def test_an_exception_that_waits_while_it_is_made_leaves_others_their_recursion_errors() -> None:
+    done = run("""
+        import green
+
+        class Slow(BaseException):
+            def __init__(self, *arguments):
+                green.sleep(1)
+
+        def caught():
+            try:
+                green.sleep(9)
+            except Slow:
+                pass
+
+        def deep():
+            deep()
+
+        waits = green.spawn(caught)
+        green.sleep(0)
+        waits.kill(Slow, block=False)
+        green.sleep(0)
+        recursion = green.spawn(deep)
+        recursion.join()
+        print(type(recursion.exception))
+    """)
+
+    assert done.stdout == "<class 'RecursionError'>\n", done.stderr

@@ -1,6 +1,8 @@
 """Semaphores: greens and native threads in one queue."""
 
+import gc
 import signal
+import weakref
 
 import pytest
 from greens import native
@@ -235,3 +237,17 @@ def test_a_signal_handler_may_release_what_the_main_program_waits_for() -> None:
         assert semaphore.acquire(timeout=10)
     finally:
         signal.signal(signal.SIGALRM, old)
+
+
+def test_a_semaphore_that_its_own_link_refers_to_is_collected() -> None:
+    class Linked(green.Semaphore):
+        pass
+
+    semaphore = Linked(0)
+    semaphore.rawlink(lambda _, keep=semaphore: None)
+    gone = weakref.ref(semaphore)
+
+    del semaphore
+    gc.collect()
+
+    assert gone() is None

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import pty
+import tempfile
+import time
 from typing import Any
 
 from patched import assert_same, isolated, outcome, patch, together
+
+import green
 
 MEBIBYTE = 1 << 20
 
@@ -197,3 +203,66 @@ def test_sets_and_dicts_of_functions_still_find_them() -> None:
     assert all(function in functions for function in (os.read, os.write, len))
     assert [places[function] for function in (time.sleep, len, os.open)] == [1, 2, 3]
     assert list(places) == [time.sleep, len, os.open]
+
+
+@isolated
+def test_a_missing_argument_is_a_type_error() -> None:
+    patch()
+
+    for call in (
+        lambda: os.open(flags=0),  # type: ignore[call-arg]
+        lambda: os.truncate(length=5),  # type: ignore[call-arg]
+        lambda: os.splice(count=1),  # type: ignore[call-arg]
+        lambda: os.sendfile(1, 2, count=5),  # type: ignore[call-arg]
+    ):
+        assert outcome(call)[0] is TypeError
+
+
+@isolated
+def test_what_went_before_an_exception_is_not_written_twice() -> None:
+    patch()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    file = os.fdopen(write_end, "wb", 65536)
+    file.write(bytes(8192))
+
+    with green.Timeout(0.01, False):
+        file.flush()
+    received = os.read(read_end, 4096)
+    green.spawn(file.close)
+
+    assert len(received + read_all(read_end, 4096)) == 8192
+    assert os.read(read_end, 1) == b""
+    os.close(read_end)
+
+
+@isolated
+def test_what_was_read_of_a_file_before_a_kill_is_not_lost() -> None:
+    patch()
+    got = []
+
+    def read() -> None:
+        got.append(len(os.read(file.fileno(), 8 * MEBIBYTE)))
+        time.sleep(60)
+
+    # /dev/shm would not do: what is in memory is read at once.
+    with tempfile.TemporaryFile(buffering=0, dir=".") as file:
+        file.truncate(8 * MEBIBYTE)
+        reader = green.spawn(read)
+        green.sleep(0)
+        reader.kill()
+        reader.join()
+
+        assert sum(got) == os.lseek(file.fileno(), 0, os.SEEK_CUR) > 0
+        assert isinstance(reader.value, green.GreenExit)
+
+
+@isolated
+def test_an_error_behind_the_first_bytes_of_a_file_is_raised() -> None:
+    master, slave = pty.openpty()
+    os.write(slave, b"hello\n")
+    os.close(slave)
+    patch()
+
+    with open(master, "rb", buffering=0) as file:
+        assert outcome(file.read) == (OSError, "[Errno 5] Input/output error")

@@ -367,3 +367,23 @@ def test_a_condition_waits_for_its_lock_whatever_is_thrown() -> None:
 
         assert waiter.get(timeout=10) is True
         assert lock.acquire(blocking=False)
+
+
+@isolated
+def test_the_longest_time_out_there_is_is_waited_for_like_any_other() -> None:
+    patch()
+    event = threading.Event()
+    lock = threading.RLock()
+
+    def hold() -> None:
+        with lock:
+            time.sleep(0.01)
+            event.set()
+
+    holder = green.spawn(hold)
+    green.sleep(0)
+
+    assert lock.acquire(timeout=threading.TIMEOUT_MAX)
+    lock.release()
+    assert event.wait(threading.TIMEOUT_MAX)
+    holder.join()

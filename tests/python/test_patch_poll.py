@@ -22,6 +22,8 @@ from patched import (
     together,
 )
 
+import green
+
 early = select.poll()
 
 
@@ -286,3 +288,13 @@ def test_a_child_forked_by_a_handler_goes_on_to_poll() -> None:
     )
 
     assert (done.stdout, done.stderr) == ("[]\n[]\n0\n", "")
+
+
+@isolated
+def test_a_wait_for_nothing_at_all_can_be_ended() -> None:
+    patch()
+
+    for wait in (lambda: select.select([], [], []), lambda: select.poll().poll()):
+        with green.Timeout(0.01, False):
+            wait()
+            raise AssertionError("it came back")

@@ -180,3 +180,20 @@ def test_a_native_thread_that_has_not_begun_moves_nothing_of_another_file() -> N
                 assert b"2" not in os.pread(target, 4096, 0)
                 os.close(fd)
         os.close(target)
+
+
+@isolated
+def test_a_descriptor_that_two_close_at_once_leaves_its_number_usable() -> None:
+    patch()
+    one, two = socket.socketpair()
+    reader = green.spawn(one.recv, 1)
+    green.sleep(0)
+    closers = [green.spawn(one.close), green.spawn(one.close)]
+
+    green.wait(closers, timeout=10)
+    assert fate(reader) == errno.EBADF
+    again, peer = socket.socketpair()
+    peer.send(b"x")
+
+    assert again.recv(1) == b"x"
+    two.close()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from typing import Any
 
 from patched import assert_same, isolated, outcome, patch, run_patched, together
+
+import green
 
 
 def handle(number: int, frame: Any) -> None:
@@ -282,3 +285,13 @@ def test_a_signal_is_one_byte_in_the_wakeup_descriptor_whoever_runs() -> None:
     signal.set_wakeup_fd(-1)
     os.close(here)
     os.close(there)
+
+
+@isolated
+def test_a_handler_may_close_the_socket_that_the_main_program_waits_at() -> None:
+    patch()
+    server = socket.create_server(("127.0.0.1", 0))
+    signal.signal(signal.SIGUSR1, lambda *_: server.close())
+    green.spawn(lambda: (time.sleep(0.01), os.kill(os.getpid(), signal.SIGUSR1)))
+
+    assert outcome(server.accept) == (OSError, "[Errno 9] Bad file descriptor")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import errno
+import mmap
 import os
 import socket
 import tempfile
@@ -475,3 +476,12 @@ def test_the_epoll_hub_does_the_same() -> None:
     one, two = socket.socketpair()
     assert together(lambda: outcome(one.recv, 9), lambda: later(one.close))[0] == bad
     two.close()
+
+
+@isolated
+def test_a_buffer_whose_size_has_no_32_bits_receives_what_comes() -> None:
+    patch()
+    room = mmap.mmap(-1, 1 << 32)
+
+    assert together(lambda: right.recv_into(room), lambda: later(left.send, b"hi"))[0] == 2
+    assert right.sendmsg(iter([b"data"]), [], socket.MSG_DONTWAIT) == 4

@@ -23,13 +23,14 @@ class LineWriter {
   static std::string say_dropped(std::size_t lines);
 
   /// Borrows `fd`. Starts its thread at the first write().
-  explicit LineWriter(int fd, SayDropped say = say_dropped) : fd_(fd), say_dropped_(say) {}
+  explicit LineWriter(int fd, SayDropped say = say_dropped);
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
   /// Writes what is left, for at most a second, and stops the thread.
   ~LineWriter();
 
-  /// Adds `line` and a newline. From any thread; takes a mutex for the time of a copy.
+  /// Adds `line` and a newline. From any thread; takes a mutex for the time of a copy. In the child
+  /// of a fork, which has no such thread, it is written at once, and may wait for the descriptor.
   void write(std::string_view line);
   /// Waits until everything written so far has been passed on, or has failed, or for a second.
   void flush();
@@ -38,12 +39,14 @@ class LineWriter {
 
  private:
   void start_thread();
+  void write_directly(std::string_view line) const;
   void run();
   bool pass_on(const std::string& text);
   bool stopping();
 
   int fd_;
   SayDropped say_dropped_;
+  unsigned forks_;  // Another number now: this is a child of the process that made it.
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string gathered_;

@@ -6,6 +6,7 @@ what they have to say as lines on the standard output.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -60,6 +61,34 @@ def dies_once(ready: Callable[[], None]) -> int:
     return wait_for_stop(ready)
 
 
+def leaves_a_child_behind(ready: Callable[[], None]) -> int:
+    """Whose copies of what the worker inherited stay open."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    say("child", child)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+def without_forks(ready: Callable[[], None]) -> int:
+    """Serves; the second fork of its supervisor fails."""
+    return dies_once(ready)
+
+
+def fork_fails_once() -> None:
+    fork, count = os.fork, 0
+
+    def failing() -> int:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+
+    os.fork = failing
+
+
 def fails_after_the_first(ready: Callable[[], None]) -> int:
     if starts() > 1:
         return 9
@@ -71,6 +100,8 @@ def main() -> int:
     count, grace, behaviour = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     supervisor.DELAY_SECONDS = 0.001
     supervisor.CUT_SECONDS = 0.2
+    if behaviour == "without_forks":
+        fork_fails_once()
     status = supervisor.Supervisor(
         count,
         globals()[behaviour],

@@ -168,3 +168,26 @@ def test_workers_stop_when_the_supervisor_dies(supervise: Callable[..., Supervis
 
     lines = supervised.read_all()  # Ends only when no worker is left.
     assert sum(line.startswith("stopped") for line in lines) == 2
+
+
+def test_a_fork_that_fails_once_is_tried_again(supervise: Callable[..., Supervised]) -> None:
+    supervised = supervise("without_forks", count=1)
+
+    failed = supervised.read_until("error cannot start a worker")
+    supervised.read_until("up")
+    supervised.process.terminate()
+
+    assert "Resource temporarily unavailable; trying again" in failed
+    assert supervised.end() == 0
+
+
+def test_a_child_that_a_dead_worker_left_behind_does_not_hold_up_the_supervisor(
+    supervise: Callable[..., Supervised],
+) -> None:
+    supervised = supervise("leaves_a_child_behind", count=1)
+    child = int(supervised.read_until("child").split()[1])
+
+    supervised.read_until("error giving up")
+    os.kill(child, signal.SIGKILL)
+
+    assert supervised.end() == 1

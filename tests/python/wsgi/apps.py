@@ -8,7 +8,9 @@ import gzip
 import io
 import json
 import os
+import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 from wsgiref.simple_server import demo_app
@@ -220,6 +222,24 @@ def sleeps(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     green.sleep(0.5)
     start_response("200 OK", list(TEXT))
     return [environ["QUERY_STRING"].encode()]
+
+
+def late_timeout(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The Timeout's time comes when what it limits is over, and its green has not run since."""
+    green.monkey_patch()
+    left, right = socket.socketpair()
+
+    def send_and_take_long() -> None:
+        left.send(b"x")
+        end = time.monotonic() + 0.02
+        while time.monotonic() < end:
+            pass
+
+    with left, right, green.Timeout(0.01):
+        green.spawn(send_and_take_long)
+        right.recv(1)
+    start_response("200 OK", list(TEXT))
+    return [bytes(64 << 20)]
 
 
 def read_by_another(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -208,4 +208,4 @@ def writes_after_the_end(environ: Environ, start_response: StartResponse) -> Ite
                 log(environ, f"refused: {error}")
 
     write = start_response("200 OK", list(TEXT))
-    return Late(environ, [b"in time"])
+    return Late(environ, [b"in time"] if environ["QUERY_STRING"] != "fails" else ["no bytes"])

@@ -29,3 +29,12 @@ def test_a_call_does_not_end_under_a_green_that_reads_its_body(start: Any) -> No
 
     assert client.get("/hello").body == b"hello"
     assert "the other read b'abc'" in served.stop()
+
+
+def test_a_timeout_that_fires_too_late_to_be_raised_does_not_cut_the_response(start: Any) -> None:
+    served = start("late_timeout", bare=True)
+    client = served.connect()
+    client.request("GET", "/")
+
+    assert len(client.response().body) == 64 << 20
+    assert "Error" not in served.stop()

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -106,4 +107,33 @@ TEST_CASE("line writer: a reader that has gone costs the lines, not the process"
   writer.flush();
 
   CHECK(writer.dropped() == 1);
+}
+
+TEST_CASE("line writer: lines that others may write between are never torn") {
+  Pipe pipe;
+  REQUIRE(::fcntl(pipe.ends[1], F_SETFL, O_DIRECT) == 0);  // Each write is a packet.
+  LineWriter writer(pipe.ends[1]);
+  for (int i = 0; i < 500; ++i) writer.write(std::string(99, 'z'));
+
+  for (std::size_t seen = 0; seen < 500 * 100;) {
+    const std::string packet = pipe.read_available();
+    REQUIRE(packet.size() % 100 == 0);
+    seen += packet.size();
+  }
+}
+
+TEST_CASE("line writer: the child of a fork, which has no writer's thread, writes by itself") {
+  Pipe pipe;
+  LineWriter writer(pipe.ends[1]);
+  writer.write("parent");
+  writer.flush();
+
+  const pid_t child = ::fork();
+  if (child == 0) {
+    writer.write("child");
+    ::_exit(0);
+  }
+  REQUIRE(::waitpid(child, nullptr, 0) == child);
+
+  CHECK(pipe.read_available() == "parent\nchild\n");
 }

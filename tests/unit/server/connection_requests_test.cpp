@@ -96,6 +96,18 @@ TEST_CASE("an unread body that is too long, or too slow, ends the connection") {
   CHECK(slow.saw_end());
 }
 
+TEST_CASE("an unread body that never comes holds its connection for two seconds") {
+  SimServer world(ignore_body);
+  SimPeer& silent = world.ask(post(1000, ""));
+
+  world.pass(1900ms);
+  CHECK_FALSE(silent.saw_end());
+  world.pass(200ms);
+
+  CHECK(world.responses(silent).statuses() == "200");
+  CHECK(silent.saw_end());
+}
+
 TEST_CASE("limits: each is answered with its status, and the connection ends") {
   server::Options options;
   options.limits.request_line_bytes = 100;
