@@ -149,6 +149,9 @@ bool Turn::wait(Instant deadline) {
     set_errno(EBADF);
     return false;
   }
+  // By the handler of a signal that came while this very green waited here: it cannot wait for
+  // itself, and goes first.
+  if (side_.owner == Scheduler::current()->running()) return true;
   for (bool front = false;; front = true) {
     side_.queued += 1;
     const py::Woken why = py::park_on(&side_, deadline, front, "a turn at the descriptor");

@@ -295,3 +295,21 @@ def test_a_handler_may_close_the_socket_that_the_main_program_waits_at() -> None
     green.spawn(lambda: (time.sleep(0.01), os.kill(os.getpid(), signal.SIGUSR1)))
 
     assert outcome(server.accept) == (OSError, "[Errno 9] Bad file descriptor")
+
+
+@isolated
+def test_a_handler_may_read_where_the_main_program_waits_to_read() -> None:
+    patch()
+    read_end, write_end = os.pipe()
+    got = []
+    signal.signal(signal.SIGUSR1, lambda *_: got.append(os.read(read_end, 1)))
+
+    def interrupt_and_write() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.01)
+        os.write(write_end, b"ab")
+
+    green.spawn(interrupt_and_write)
+
+    assert os.read(read_end, 1) == b"b"
+    assert got == [b"a"]
