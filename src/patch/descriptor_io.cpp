@@ -54,20 +54,21 @@ Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count)
     if (got.ok() && *got == 0) break;
     if (got.ok()) {
       *count += *got;
-      // Nothing may be raised here, or what has come would be lost.
       const StillOpen open(fd);
       py::scheduler_or_null()->yield();
       if (!open.check()) return Moved::failed;
-      if (py::is_interrupted()) break;
+      if (py::is_thrown_at()) break;  // Raised here, it would cost what has come.
+      if (py::raise_if_interrupted()) return Moved::failed;
       continue;
     }
-    if (*count > 0) break;  // What has come is reported; the reason comes with the next call.
-    if (got.error().code == ECANCELED) {
-      if (py::raise_if_interrupted()) return Moved::failed;
-    } else {
+    const bool ended = got.error().code == ECANCELED;
+    // What has come is reported; the reason comes with the next call.
+    if (*count > 0 && (!ended || py::is_thrown_at())) break;
+    if (!ended) {
       errno = got.error().code;
       return Moved::none;
     }
+    if (py::raise_if_interrupted()) return Moved::failed;
   }
   return Moved::some;
 }
@@ -119,7 +120,7 @@ PyObject* write_everything(int fd, io::ConstBytes from) {
     const Result<std::size_t> written = io::write(fd, from.subspan(total));
     if (written.ok()) total += *written;
     if (written.ok() && *written == 0) break;
-    if (total > 0 && !written.ok() && written.error().code == ECANCELED) break;
+    if (total > 0 && py::is_thrown_at()) break;
     if (written.ok() || !turn.failed(written.error(), kNever)) continue;
     if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
     PyErr_Clear();  // What went is reported; the error comes again with the next call.
@@ -171,7 +172,7 @@ Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count
   *count = 0;
   if (into.empty()) return Moved::none;
   if (!spend_turn(fd)) return Moved::failed;
-  if (py::is_interrupted() && py::raise_if_interrupted()) return Moved::failed;
+  if (py::is_thrown_at() && py::raise_if_interrupted()) return Moved::failed;
   if (offset < 0 && has_waiters(fd)) return read_in_turn(fd, into, count);
   const ssize_t got = read_at_once(fd, into, offset);
   if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP) return Moved::none;

@@ -57,7 +57,7 @@ std::optional<std::size_t> send_once(PyObject* socket, io::ConstBytes from, int 
         io::send(fd, from.subspan(total), flags & ~MSG_DONTWAIT, deadline);
     if (sent.ok()) total += *sent;
     if (sent.ok() && (!all || total >= from.size() || *sent == 0)) return total;
-    if (total > 0 && !sent.ok() && sent.error().code == ECANCELED) return total;
+    if (total > 0 && py::is_thrown_at()) return total;
     if (sent.ok() || !turn.failed(sent.error(), deadline)) continue;
     if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return std::nullopt;
     PyErr_Clear();  // What went is reported; the error comes again with the next call.

@@ -322,8 +322,9 @@ bool raise_if_interrupted() {
   return Runtime::current() == nullptr && ensure_scheduler() == nullptr;
 }
 
-bool is_interrupted() {
-  return Runtime::current()->scheduler().running()->interrupted();
+bool is_thrown_at() {
+  const GreenState& state = *Runtime::current()->running();
+  return state.holds_back == 0 && state.has_thrown();
 }
 
 void drop_stale_interrupt() {

@@ -70,8 +70,9 @@ extern Forks forks;
 /// fiber. True: a Python error is set, give up. False: the interrupt was not for an exception, wait
 /// again for what is left.
 bool raise_if_interrupted();
-/// Will the next wait be interrupted at once?
-bool is_interrupted();
+/// Has something been thrown at the running green that its next wait raises? Signals' handlers do
+/// not count.
+bool is_thrown_at();
 /// Before a wait that ECANCELED would break for good: forgets an interrupt whose exception has been
 /// taken back since, as by the end of a Timeout.
 void drop_stale_interrupt();

@@ -67,8 +67,6 @@ class Fiber : public ListNode {
   /// The argument of a fiber that runs, or will run, this body; else nullptr.
   void* argument_of(void (*body)(void*)) const { return body_ == body ? argument_ : nullptr; }
   bool is_root() const { return stack_.base == nullptr; }
-  /// Does an interrupt wait to be taken?
-  bool interrupted() const { return interrupted_; }
 
   /// The top of this fiber's stack, which is the layer above's to use; empty for the root.
   std::span<std::byte> reserve() const;
