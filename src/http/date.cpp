@@ -18,7 +18,6 @@ struct DateCache {
   char text[kDateBytes + 1] = {};
 };
 
-// Not strftime: its names follow the locale, which belongs to the application.
 constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -30,16 +29,20 @@ constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
   // The remainders tell the compiler the widths.
   const auto digits = [](int value, int range) { return static_cast<unsigned>(value % range); };
   char text[64];
-  const int bytes =
-      std::snprintf(text, sizeof text, "%s, %02u %s %04u %02u:%02u:%02u GMT", kDays[tm.tm_wday],
-                    digits(tm.tm_mday, 100), kMonths[tm.tm_mon], digits(tm.tm_year + 1900, 10000),
-                    digits(tm.tm_hour, 100), digits(tm.tm_min, 100), digits(tm.tm_sec, 100));
+  const int bytes = std::snprintf(text, sizeof text, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+                                  kDays[tm.tm_wday], digits(tm.tm_mday, 100), month_name(tm.tm_mon),
+                                  digits(tm.tm_year + 1900, 10000), digits(tm.tm_hour, 100),
+                                  digits(tm.tm_min, 100), digits(tm.tm_sec, 100));
   GW_ASSERT(bytes == static_cast<int>(kDateBytes));
   std::memcpy(cache.text, text, kDateBytes);
   cache.second = second;
 }
 
 }  // namespace
+
+const char* month_name(int month) {
+  return kMonths[month];
+}
 
 std::string_view http_date() {
   static thread_local DateCache cache;

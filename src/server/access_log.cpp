@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "greenwsgi/http/response_head.hpp"
+
 namespace greenwsgi::server {
 
 namespace {
@@ -49,9 +51,6 @@ void append_number(std::string& line, Number number) {
   line.append(room, end);
 }
 
-constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-
 struct TimeText {
   std::time_t at = -1;
   char clf[40];  // 10/Oct/2000:13:55:36 -0700
@@ -63,11 +62,10 @@ const TimeText& time_text(std::time_t at) {
   if (text.at == at) return text;
   std::tm parts{};
   localtime_r(&at, &parts);
-  // Digits only: names would follow the locale, which belongs to the application.
   char rest[32];
   std::strftime(rest, sizeof rest, "%Y:%H:%M:%S %z", &parts);
-  std::snprintf(text.clf, sizeof text.clf, "%02d/%s/%s", parts.tm_mday, kMonths[parts.tm_mon],
-                rest);
+  std::snprintf(text.clf, sizeof text.clf, "%02d/%s/%s", parts.tm_mday,
+                http::month_name(parts.tm_mon), rest);
   std::strftime(text.iso, sizeof text.iso, "%Y-%m-%dT%H:%M:%S%z", &parts);
   text.at = at;
   return text;

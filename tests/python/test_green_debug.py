@@ -111,6 +111,17 @@ def test_a_wait_for_a_descriptor_names_it() -> None:
         waiter.join()
 
 
+def test_the_spawner_of_a_green_that_began_later_is_who_asked_for_it() -> None:
+    later = green.spawn_later(0, green.sleep, 60)
+    green.sleep(0.01)
+
+    (seen,) = [each for each in debug.greens() if each.number == later.number]
+
+    assert seen.spawner == "main"
+    later.kill()
+    later.join()
+
+
 def test_the_spawner_is_told_by_name_and_not_kept_alive() -> None:
     def spawn_one() -> green.Green:
         return green.spawn(asleep)

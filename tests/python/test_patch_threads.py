@@ -449,3 +449,24 @@ def test_whoever_joins_a_thread_finds_what_was_local_to_it_closed() -> None:
 
     green.spawn(work).join()
     assert len(closed) == 4
+
+
+@isolated
+@once("an audit hook is for ever")
+def test_the_start_of_a_thread_raises_the_audit_event_of_this_python() -> None:
+    patch()
+    events: list[tuple[str, object]] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith("_thread.start"):
+            events.append((event, arguments[1]))
+
+    sys.addaudithook(hook)
+    thread = threading.Thread(target=int, daemon=True)
+    thread.start()
+    thread.join()
+
+    joinable = sys.version_info >= (3, 13)
+    assert events == [
+        ("_thread.start_joinable_thread", True) if joinable else ("_thread.start_new_thread", ())
+    ]

@@ -82,6 +82,8 @@ inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 /// Now, as an IMF-fixdate (RFC 9110, 5.6.7), 29 characters, made once a second. The view stays
 /// valid until the next call on this thread.
 std::string_view http_date();
+/// "Jan" for 0. strftime's names follow the locale, which belongs to the application.
+const char* month_name(int month);
 /// "Not Found" for 404; "Unknown" where RFC 9110 has no name.
 std::string_view reason_phrase(int code);
 

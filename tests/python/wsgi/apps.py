@@ -224,6 +224,17 @@ def sleeps(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return [environ["QUERY_STRING"].encode()]
 
 
+def many_write_unfinished_errors(
+    environ: Environ, start_response: StartResponse
+) -> Iterable[bytes]:
+    """1500 greens end in the middle of a line."""
+    write = environ["wsgi.errors"].write
+    for number in range(1500):
+        green.spawn(write, f"half a line {number}").join()
+    start_response("200 OK", list(TEXT))
+    return [b"logged"]
+
+
 def late_timeout(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """The Timeout's time comes when what it limits is over, and its green has not run since."""
     green.monkey_patch()

@@ -63,6 +63,14 @@ def test_json_lines_are_objects_with_the_same_fields(start: Any) -> None:
     }
 
 
+def test_lines_that_greens_have_left_unfinished_are_not_kept_for_ever(start: Any) -> None:
+    served = start("many_write_unfinished_errors")
+
+    assert served.get("/").body == b"logged"
+
+    assert len(re.findall(r"^half a line \d+$", served.stop(), re.MULTILINE)) >= 500
+
+
 def test_without_a_usable_error_log_the_server_serves_nevertheless(start: Any) -> None:
     served = start(error_log_fd=999)  # Nobody has opened it.
     client = served.connect()
