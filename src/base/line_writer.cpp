@@ -11,7 +11,8 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <system_error>
+#include <exception>
+#include <new>
 #include <utility>
 
 #include "greenwsgi/base/clock.hpp"
@@ -73,13 +74,14 @@ void LineWriter::start_thread() {
   try {
     thread_ = std::thread([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "green-writer");
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
+    // std::system_error, std::bad_alloc.
   }
 }
 
 // In the child of a fork: the thread is the parent's, and so may the mutex be. What fails has
 // nobody to tell of it.
-void LineWriter::write_directly(std::string_view line) const {
+void LineWriter::write_directly(std::string_view line) const try {
   std::string text(line);
   text.push_back('\n');
   for (std::string_view rest = text; !rest.empty();) {
@@ -89,20 +91,38 @@ void LineWriter::write_directly(std::string_view line) const {
     else if (errno != EINTR)
       return;
   }
+} catch (const std::bad_alloc&) {
+  // Lost, as what fails is.
 }
 
-void LineWriter::write(std::string_view line) {
+void LineWriter::write(std::string_view line) noexcept {
   if (forks_so_far() != forks_) [[unlikely]]
     return write_directly(line);
   const std::lock_guard lock(mutex_);
   if (!thread_.joinable()) start_thread();
-  if (gathered_.size() + line.size() + 1 > kBytesMax) {
-    ++dropped_;
-    ++dropped_unsaid_;
-    return;
-  }
-  gathered_.append(line).push_back('\n');
+  if (!gather(line)) count_dropped();
   changed_.notify_all();
+}
+
+bool LineWriter::gather(std::string_view line) try {
+  const std::size_t bytes = gathered_.size() + line.size() + 1;
+  if (bytes > kBytesMax) return false;
+  if (bytes > gathered_.capacity()) gathered_.reserve(std::max(bytes, 2 * gathered_.capacity()));
+  gathered_.append(line).push_back('\n');
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
+}
+
+void LineWriter::drop() noexcept {
+  if (forks_so_far() != forks_) return;
+  const std::lock_guard lock(mutex_);
+  count_dropped();
+}
+
+void LineWriter::count_dropped() {
+  ++dropped_;
+  ++dropped_unsaid_;
 }
 
 void LineWriter::flush() {
@@ -122,10 +142,7 @@ void LineWriter::run() {
     changed_.wait(lock, [this] { return stop_ || !gathered_.empty(); });
     if (gathered_.empty()) return;
     std::string text = std::exchange(gathered_, {});
-    if (dropped_unsaid_ > 0) {
-      text += say_dropped_(std::exchange(dropped_unsaid_, 0));
-      text += '\n';
-    }
+    if (dropped_unsaid_ > 0) say_what_was_dropped(text);
     busy_ = true;
     lock.unlock();
     const bool passed_on = pass_on(text);
@@ -134,6 +151,13 @@ void LineWriter::run() {
     changed_.notify_all();
     if (!passed_on && stop_) return;
   }
+}
+
+void LineWriter::say_what_was_dropped(std::string& text) try {
+  text += say_dropped_(dropped_unsaid_) + '\n';
+  dropped_unsaid_ = 0;
+} catch (const std::bad_alloc&) {
+  // Next time.
 }
 
 bool LineWriter::stopping() {

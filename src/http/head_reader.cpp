@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "greenwsgi/base/assert.hpp"
 #include "message_fields.hpp"
@@ -16,8 +17,7 @@ struct LlhttpCallbacks {
   static HeadReader& reader(llhttp_t* llhttp) { return *static_cast<HeadReader*>(llhttp->data); }
 
   static int on_name(llhttp_t* llhttp, const char* at, std::size_t bytes) {
-    reader(llhttp).add_header({at, bytes});
-    return HPE_OK;
+    return reader(llhttp).add_header({at, bytes}) ? HPE_OK : HPE_USER;
   }
   /// Pauses, so that llhttp never comes to the body, which is not its business here.
   static int on_complete(llhttp_t* llhttp) {
@@ -48,6 +48,8 @@ Refusal refusal_of(llhttp_errno_t error) {
       return {400, "Content-Length is not valid"};
     case HPE_INVALID_TRANSFER_ENCODING:
       return {400, "Transfer-Encoding is not valid"};
+    case HPE_USER:  // Our on_name().
+      return kNoMemoryForHead;
     default:
       return {400, "a header field is not valid"};
   }
@@ -91,7 +93,7 @@ void HeadReader::restart() {
 HeadReader::Read HeadReader::read(std::span<const std::byte> input) {
   std::size_t used = 0;
   while (used < input.size()) {
-    if (size_ == capacity_) grow();
+    if (size_ == capacity_ && !grow()) return {refuse(kNoMemoryForHead), used};
     const std::size_t bytes = std::min(capacity_ - size_, input.size() - used);
     append(input.subspan(used, bytes));
     used += bytes;
@@ -109,10 +111,11 @@ void HeadReader::append(std::span<const std::byte> input) {
   size_ += input.size();
 }
 
-/// Moves the head, and the views with it. The limits bound how often.
-void HeadReader::grow() {
+/// Moves the head, and the views with it. The limits bound how often. False: there is no memory.
+bool HeadReader::grow() {
   const std::size_t capacity = capacity_ * 2;
-  auto bigger = std::make_unique_for_overwrite<char[]>(capacity);
+  std::unique_ptr<char[]> bigger(new (std::nothrow) char[capacity]);
+  if (bigger == nullptr) return false;
   std::memcpy(bigger.get(), data_, size_);
   for (Header& header : std::span(headers_, header_size_)) {
     header.name = {bigger.get() + (header.name.data() - data_), header.name.size()};
@@ -124,6 +127,7 @@ void HeadReader::grow() {
     const Refusal refusal = parse_request_line({data_, fields_begin_ - 2}, head_);
     GW_ASSERT(!refusal);
   }
+  return true;
 }
 
 HeadReader::Progress HeadReader::scan() {
@@ -244,18 +248,22 @@ Refusal HeadReader::check_fields() {
   return fields.finish(limits_, head_);
 }
 
-inline void HeadReader::add_header(std::string_view name) {
-  if (header_size_ == header_capacity_) [[unlikely]]
-    grow_headers();
+/// False: there is no memory.
+inline bool HeadReader::add_header(std::string_view name) {
+  if (header_size_ == header_capacity_ && !grow_headers()) [[unlikely]]
+    return false;
   headers_[header_size_++].name = name;
+  return true;
 }
 
-void HeadReader::grow_headers() {
-  auto bigger = std::make_unique<Header[]>(header_capacity_ * 2);
+bool HeadReader::grow_headers() {
+  std::unique_ptr<Header[]> bigger(new (std::nothrow) Header[header_capacity_ * 2]);
+  if (bigger == nullptr) return false;
   std::copy_n(headers_, header_size_, bigger.get());
   heap_headers_ = std::move(bigger);
   headers_ = heap_headers_.get();
   header_capacity_ *= 2;
+  return true;
 }
 
 /// What llhttp finds wrong in an earlier line comes first, so that the answer does not depend on

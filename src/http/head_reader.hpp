@@ -18,6 +18,8 @@
 
 namespace greenwsgi::http {
 
+constexpr Refusal kNoMemoryForHead{503, "there is no memory for the head"};
+
 class HeadReader {
  public:
   enum class Progress : std::uint8_t { need_more, complete, refused };
@@ -43,7 +45,7 @@ class HeadReader {
   friend struct LlhttpCallbacks;
 
   void append(std::span<const std::byte> input);
-  void grow();
+  bool grow();
   Progress scan();
   Progress stop_scan(const char* at, const char* end);
   Refusal check_line_start(char first) const;
@@ -52,8 +54,8 @@ class HeadReader {
   Progress finish();
   Refusal feed(std::size_t end);
   Refusal check_fields();
-  void add_header(std::string_view name);
-  void grow_headers();
+  bool add_header(std::string_view name);
+  bool grow_headers();
   Progress refuse(Refusal refusal);
 
   static constexpr std::size_t kInlineBytes = 2048;

@@ -58,9 +58,9 @@ thread_local FreeList free_list;
 struct RequestParser::State {
   explicit State(const RequestLimits& limits) : reader(limits) {}
 
-  static void* operator new(std::size_t bytes) {
+  static void* operator new(std::size_t bytes, const std::nothrow_t& nothrow) noexcept {
     void* const memory = free_list.pop();
-    return memory != nullptr ? memory : ::operator new(bytes);
+    return memory != nullptr ? memory : ::operator new(bytes, nothrow);
   }
   static void operator delete(void* memory) {
     if (!free_list.push(memory)) ::operator delete(memory);
@@ -80,7 +80,10 @@ RequestParser::Step RequestParser::next(std::span<const std::byte> input) {
       if (!skip_empty_lines(input, used)) return refuse(400, "an empty line too many", used);
       if (used == input.size()) return {Event::need_more, used};
       if (state_ == nullptr) {
-        state_ = std::make_unique<State>(limits_);
+        state_.reset(new (std::nothrow) State(limits_));
+        if (state_ == nullptr) {
+          return refuse(kNoMemoryForHead.status, kNoMemoryForHead.reason, used);
+        }
       } else {
         state_->reader.restart();
       }

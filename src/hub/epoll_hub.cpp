@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "greenwsgi/base/assert.hpp"
@@ -73,27 +74,40 @@ std::uint32_t EpollHub::Descriptor::wanted() {
   return level || idle() ? events : events | EPOLLONESHOT;
 }
 
-EpollHub::Descriptor& EpollHub::descriptor(int fd) {
-  GW_ASSERT(fd >= 0);
+bool EpollHub::knows(int fd) const {
+  const auto block = static_cast<std::size_t>(fd / kBlock);
+  return block < descriptors_.size() && descriptors_[block] != nullptr;
+}
+
+bool EpollHub::has_room_for(int fd) try {
+  if (knows(fd)) return true;
   const auto block = static_cast<std::size_t>(fd / kBlock);
   if (block >= descriptors_.size()) descriptors_.resize(block + 1);
-  if (descriptors_[block] == nullptr)
-    descriptors_[block] = std::make_unique<std::array<Descriptor, kBlock>>();
-  return (*descriptors_[block])[static_cast<std::size_t>(fd % kBlock)];
+  unarmed_.reserve(descriptors_.size() * kBlock);
+  descriptors_[block] = std::make_unique<std::array<Descriptor, kBlock>>();
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
+}
+
+EpollHub::Descriptor& EpollHub::descriptor(int fd) {
+  return (*descriptors_[static_cast<std::size_t>(fd / kBlock)])[fd % kBlock];
 }
 
 void EpollHub::submit(Op& op) {
   take_on(op);
   if (op.kind == Op::Kind::offload) return submit_to_pool(op);
   if (op.fd < 0) return finish_later(op, -EBADF);
+  if (op.kind == Op::Kind::close) {
+    forget(op.fd);
+    return finish_later(op, attempt(op));
+  }
+  if (!has_room_for(op.fd)) return finish_later(op, -ENOMEM);
   begin(op);
 }
 
 void EpollHub::begin(Op& op) {
   switch (op.kind) {
-    case Op::Kind::close:
-      forget(op.fd);
-      return finish_later(op, attempt(op));
     case Op::Kind::connect:
       if (const int result = begin_connect(op); result != -EINPROGRESS)
         return finish_later(op, result);
@@ -173,6 +187,7 @@ void EpollHub::stop_waiting(int fd, Descriptor& descriptor) {
 }
 
 void EpollHub::forget(int fd) {
+  if (!knows(fd)) return;
   Descriptor& forgotten = descriptor(fd);
   if (forgotten.registered) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   forgotten.registered = false;

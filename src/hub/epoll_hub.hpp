@@ -49,6 +49,8 @@ class EpollHub final : public HubBase {
   };
 
   EpollHub();
+  bool knows(int fd) const;
+  bool has_room_for(int fd);
   Descriptor& descriptor(int fd);
   void begin(Op& op);
   void wait_for_events(Op& op);

@@ -105,9 +105,7 @@ void set_owner(LockObject* self, unsigned long owner) {
 bool is_mine(LockObject* self) {
   if (self->owner == 0) return false;
   if (self->forks != py::forks.count) {
-    // The green that forked is the child's main program, by another name.
-    const bool forked = self->owner == py::forks.ident;
-    set_owner(self, forked ? py::own_ident() : self->owner);
+    set_owner(self, py::forks.heir_of(self->owner, self->forks));
   }
   return self->owner == py::own_ident();
 }

@@ -34,6 +34,22 @@ constexpr Duration kHeedlessPatience = std::chrono::milliseconds(100);
 
 Forks forks;
 
+void Forks::begin(unsigned long ident) {
+  survivors_.push_back({ident, ident});
+  count += 1;
+}
+
+void Forks::end(unsigned long ident) {
+  survivors_.back().is = ident;
+}
+
+unsigned long Forks::heir_of(unsigned long ident, unsigned since) const {
+  for (; since < count; since++) {
+    if (survivors_[since].was == ident) ident = survivors_[since].is;
+  }
+  return ident;
+}
+
 void Runtime::close() {
   closing_ = true;
   kill_laters(*this);
@@ -80,7 +96,7 @@ void Runtime::just_forked() noexcept {
 }
 
 void Runtime::after_fork_in_child() {
-  forks = {forks.count + 1, own_ident()};
+  forks.begin(own_ident());
   put_off_signals = 0;  // They are the parent's, as all that wait for their handlers.
   clear_parking_lot();
   new (&all_mutex()) std::mutex;  // Another thread may have held it.
@@ -89,8 +105,11 @@ void Runtime::after_fork_in_child() {
   LeftBehind parents;
   while (!all().empty()) parents.add(all().pop_front(), survivor);
   forget_watchdog();
+  // Of whatever thread: a byte in it would wake the parent.
+  if (SignalPipe::opened() != nullptr) SignalPipe::opened()->close();
   if (trace != nullptr) std::exchange(trace, nullptr)->abandon();
   if (old != nullptr) old->leave_to_parent(survivor);
+  forks.end(own_ident());
   parents.end("this green stayed in the parent of a fork", false);
 }
 
@@ -99,7 +118,6 @@ void Runtime::leave_to_parent(GreenState* survivor) {
   scopes_before = survivor != nullptr ? survivor->scopes() : 0;
   if (survivor != nullptr && survivor->has_ident())
     forked_ident = ident_of(survivor->fiber().number());
-  signals_.close();
   scheduler_.abandon();
   mark_closed();
   current_ = nullptr;

@@ -6,6 +6,8 @@
 // greens of a thread share its one PyThreadState. Everything here needs the GIL.
 #pragma once
 
+#include <vector>
+
 #include "greenwsgi/fiber/fiber.hpp"
 #include "src/py/green_state.hpp"
 #include "src/py/ref.hpp"
@@ -56,12 +58,23 @@ unsigned long own_ident();
 /// Greens that begin from now on have identities of their own.
 void give_identities();
 
-/// In how manieth child of fork(2) in a row this process is, and what own_ident() was of the
-/// green that forked last: there it is the root of a new runtime. Who remembers waiters or owners
-/// remembers the count with them: those of before a fork are gone.
-struct Forks {
+/// The forks that this process is the child of. Who remembers waiters or owners remembers the count
+/// with them: those of before a fork are gone, but for the green that forked, which is the root of
+/// a new runtime, by another name.
+class Forks {
+ public:
   unsigned count = 0;
-  unsigned long ident = 0;
+  /// In a new child: what own_ident() was in the parent, and, when that is settled, what it is.
+  void begin(unsigned long ident);
+  void end(unsigned long ident);
+  /// What own_ident() is now of whom it was `ident` of when count was `since`.
+  unsigned long heir_of(unsigned long ident, unsigned since) const;
+
+ private:
+  struct Survivor {
+    unsigned long was, is;
+  };
+  std::vector<Survivor> survivors_;  // `count` of them.
 };
 extern Forks forks;
 

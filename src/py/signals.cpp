@@ -42,6 +42,7 @@ bool SignalPipe::open() {
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
   }
+  opened_ = this;
   write_fd_ = own_wakeup_fd = fds[1];
   watch_.pipe = this;
   watch_.kind = Op::Kind::poll;
@@ -50,15 +51,19 @@ bool SignalPipe::open() {
   watch_.on_done = on_readable;
   scheduler_.hub().submit(watch_);
   const long previous = set_wakeup_fd(write_fd_);
-  return previous == -1 || (previous >= 0 && set_wakeup_fd(static_cast<int>(previous)) != -2);
+  if (previous < 0) return previous == -1;
+  return set_wakeup_fd(static_cast<int>(previous), wakeup_fd_warns) != -2;
 }
 
 void SignalPipe::close() {
-  if (write_fd_ < 0) return;
+  if (opened_ != this) return;
   const long previous = set_wakeup_fd(-1);
-  if (previous >= 0 && previous != write_fd_) set_wakeup_fd(static_cast<int>(previous));
+  if (previous >= 0 && previous != write_fd_) {
+    set_wakeup_fd(static_cast<int>(previous), wakeup_fd_warns);
+  }
   PyErr_Clear();  // The interpreter may be past importing; then no handler will run either.
   own_wakeup_fd = -1;
+  opened_ = nullptr;
   ::close(std::exchange(write_fd_, -1));
   ::close(watch_.fd);
 }

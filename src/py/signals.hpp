@@ -23,6 +23,8 @@ class SignalPipe {
 
   /// On the main thread. False: a Python error is set.
   bool open();
+  /// The one that is open, or null. In the child of a fork, until it is closed, the parent's.
+  static SignalPipe* opened() { return opened_; }
 
   /// Has the hub an operation of ours?
   bool watching() const { return watch_.in_flight; }
@@ -37,6 +39,7 @@ class SignalPipe {
 
  private:
   static void on_readable(Op& op) noexcept;
+  static inline SignalPipe* opened_ = nullptr;
 
   struct Watch : Op {
     SignalPipe* pipe = nullptr;

@@ -139,7 +139,11 @@ std::string format_access(AccessFormat format, const AccessRecord& record, std::
 
 void AccessLog::write(const AccessRecord& record, void* log) {
   auto& self = *static_cast<AccessLog*>(log);
-  self.lines_.write(format_access(self.format_, record, std::time(nullptr)));
+  try {
+    self.lines_.write(format_access(self.format_, record, std::time(nullptr)));
+  } catch (const std::bad_alloc&) {
+    self.lines_.drop();
+  }
 }
 
 }  // namespace greenwsgi::server

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <new>
 
 namespace greenwsgi::server {
 
@@ -16,6 +17,13 @@ namespace {
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr Duration kFirstRequestTimeInDrain = std::chrono::seconds(1);
 }  // namespace
+
+Connection* Connection::make(Server::Impl& server, int fd, const Listener& listener) {
+  if (!server.scheduler.reserve_timer()) return nullptr;
+  auto* made = new (std::nothrow) Connection(server, fd, listener);
+  if (made == nullptr) server.scheduler.release_timer();
+  return made;
+}
 
 Connection::Connection(Server::Impl& server, int fd, const Listener& listener)
     : server_(server), parser_(server.options.limits), clock_(*this, on_time), fd_(fd) {
@@ -30,6 +38,7 @@ Connection::~Connection() {
   GW_ASSERT(!receive_.in_flight);
   GW_ASSERT(!has_fiber_);
   ::close(fd_);
+  server_.scheduler.release_timer();
   server_.on_freed();
 }
 

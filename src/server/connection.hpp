@@ -24,7 +24,8 @@ class Connection : public ListNode {
     closed,     // Waits for its receive to end.
   };
 
-  Connection(Server::Impl& server, int fd, const Listener& listener);
+  /// Takes `fd` over; nullptr, and `fd` is the caller's still, when there is no memory for it.
+  static Connection* make(Server::Impl& server, int fd, const Listener& listener);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -68,6 +69,7 @@ class Connection : public ListNode {
     Connection* connection;
   };
 
+  Connection(Server::Impl& server, int fd, const Listener& listener);
   ~Connection();
   void name_endpoints(const Listener& listener);
 
@@ -90,6 +92,7 @@ class Connection : public ListNode {
   bool drain_body();
   void note_access(const Exchange& exchange, Instant began);
   void refuse_request(int status, std::string_view reason);
+  void send_refusal(int status);
   bool next_pipelined();
 
   // The clock.

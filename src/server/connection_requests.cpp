@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <new>
 
 #include "greenwsgi/base/log.hpp"
 #include "src/server/connection.hpp"
@@ -138,6 +139,15 @@ void Connection::refuse_request(int status, std::string_view reason) {
   log(LogLevel::debug, "%.*s: %d, %.*s", int(endpoints_.remote_address.size()),
       endpoints_.remote_address.data(), status, int(reason.size()), reason.data());
   server_.statistics.requests_refused += 1;
+  try {
+    send_refusal(status);
+  } catch (const std::bad_alloc&) {
+    gone_ = true;
+  }
+  linger();
+}
+
+void Connection::send_refusal(int status) {
   http::ResponseHead head;
   const std::string text = std::string(http::reason_phrase(status)) + "\n";
   head.begin(std::to_string(status) + " " + std::string(http::reason_phrase(status)));
@@ -158,7 +168,6 @@ void Connection::refuse_request(int status, std::string_view reason) {
     record.body_bytes = text.size();
     server_.access_log(record, server_.access_log_argument);
   }
-  linger();
 }
 
 }  // namespace greenwsgi::server

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "src/server/connection.hpp"
 
@@ -86,8 +87,12 @@ Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
   GW_ASSERT(response_.begun());
   // After an interim status the client waits for another; it will not come.
   to_.keep_alive = connection_.may_keep_alive() && response_.code() >= 200;
+  try {
+    framing_ = response_.end(to_, body_bytes, connection_.server().options.server_header);
+  } catch (const std::bad_alloc&) {
+    return Errno{ENOMEM};
+  }
   connection_.on_response_begins();
-  framing_ = response_.end(to_, body_bytes, connection_.server().options.server_header);
   head_sent_ = true;
   return send_body_piece(first, response_.bytes());
 }
@@ -206,18 +211,28 @@ Status Exchange::finish() {
   return Done{};
 }
 
+Status Exchange::send_error_page(int status) try {
+  const std::string phrase(http::reason_phrase(status));
+  response_.clear();
+  response_.begin(std::to_string(status) + " " + phrase);
+  response_.add("Content-Type", "text/plain; charset=utf-8");
+  const std::string text = phrase + "\n";
+  const io::ConstBytes body = std::as_bytes(std::span(text));
+  if (const Status sent = send_head(static_cast<std::int64_t>(text.size()), body); !sent.ok()) {
+    return sent;
+  }
+  return finish();
+} catch (const std::bad_alloc&) {
+  return Errno{ENOMEM};
+}
+
 // The handler has returned: whatever it left undone ends here.
 void Exchange::settle(int body_error) {
   if (!head_sent_ && !connection_.client_gone()) {
     const int status = status_of_body_error(body_error);
-    const std::string phrase(http::reason_phrase(status));
-    response_.begin(std::to_string(status) + " " + phrase);
-    response_.add("Content-Type", "text/plain; charset=utf-8");
-    const std::string text = phrase + "\n";
-    const io::ConstBytes body = std::as_bytes(std::span(text));
     if (status != 500) broken_ = true;
     connection_.server().statistics.requests_refused += 1;
-    if (send_head(static_cast<std::int64_t>(text.size()), body).ok()) finished_ = true;
+    if (!send_error_page(status).ok()) broken_ = true;
   }
   if (!finished_) broken_ = true;
 }

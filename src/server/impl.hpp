@@ -20,6 +20,7 @@ struct Server::Impl {
   void on_listener_closed();
   void stop(Duration grace);
   void start();
+  void reserve_timer();  // Throws std::bad_alloc.
   void stop_timers();
   bool done() const;
   void wake_run_if_done();

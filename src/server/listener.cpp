@@ -47,6 +47,7 @@ Listener::Listener(Server::Impl& server, int fd)
     : server_(server),
       fd_(fd),
       retry_(*this, [](Timer& timer) noexcept { static_cast<RetryTimer&>(timer).listener.arm(); }) {
+  server_.reserve_timer();
   sockaddr_storage address{};
   socklen_t bytes = sizeof address;
   ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes);
@@ -75,6 +76,7 @@ Listener::Listener(Server::Impl& server, int fd)
 Listener::~Listener() {
   GW_ASSERT(!accept_.in_flight);
   server_.scheduler.stop(retry_);
+  server_.scheduler.release_timer();
   if (fd_ >= 0) ::close(fd_);
 }
 

@@ -19,6 +19,7 @@ constexpr Duration kHousekeepingPause = std::chrono::seconds(1);
 constexpr Duration kTrimPause = std::chrono::milliseconds(20);
 constexpr std::size_t kStacksTrimmedAtOnce = 64;            // About 0.2 ms.
 constexpr Duration kCrowdPause = std::chrono::seconds(10);  // Between two lines about it.
+constexpr int kTimers = 3;                                  // Impl's own.
 constexpr std::size_t kRefusalsMax = 1000;  // Above connections_max; then without a word.
 
 struct RunWait : Wait {
@@ -34,10 +35,17 @@ Server::Impl::Impl(Scheduler& its_scheduler, Handler& its_handler, const Options
       options(its_options),
       housekeeping(*this, on_housekeeping),
       idle_sweep_(*this, on_idle_sweep),
-      grace_(*this, on_grace_over) {}
+      grace_(*this, on_grace_over) {
+  for (int timer = 0; timer < kTimers; timer++) reserve_timer();
+}
 
 Server::Impl::~Impl() {
   stop_timers();
+  for (int timer = 0; timer < kTimers; timer++) scheduler.release_timer();
+}
+
+void Server::Impl::reserve_timer() {
+  if (!scheduler.reserve_timer()) throw std::bad_alloc();
 }
 
 void Server::Impl::stop_timers() {
@@ -51,7 +59,7 @@ void Server::Impl::on_accepted(int fd, const Listener& listener) {
   const bool too_many = statistics.connections_open >= options.connections_max;
   Connection* connection = nullptr;
   if (statistics.connections_open < options.connections_max + kRefusalsMax) {
-    connection = new (std::nothrow) Connection(*this, fd, listener);
+    connection = Connection::make(*this, fd, listener);
   }
   if (connection == nullptr) {
     ::close(fd);

@@ -116,6 +116,15 @@ void Call::fail() {
 /// Says in the log what must be said of `exception`; the status that the client gets if there is
 /// still a chance.
 int Call::judge(PyObject* exception) {
+  try {
+    return say(exception);
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::error, "a call failed, and there is no memory to say how");
+    return 500;
+  }
+}
+
+int Call::say(PyObject* exception) {
   if (peer_lost_ && PyErr_GivenExceptionMatches(exception, PyExc_OSError)) {
     log(LogLevel::debug, "%s", title("the client has gone").c_str());
     return 400;  // One that has only ended its half too early may read it.
@@ -145,17 +154,9 @@ int Call::judge(PyObject* exception) {
 
 void Call::send_error_page(int status) {
   finished_ = true;  // Whatever the application still says of it.
-  const std::string line = std::to_string(status) + " " + std::string(http::reason_phrase(status));
-  http::ResponseHead& response = exchange_.response();
-  response.clear();
-  response.begin(line);
-  response.add("Content-Type", "text/plain; charset=utf-8");
-  const std::string body = line + "\n";
-  const io::ConstBytes bytes = std::as_bytes(std::span(body));
-  Status sent = exchange_.send_head(static_cast<std::int64_t>(body.size()), bytes);
-  if (sent.ok()) sent = exchange_.finish();
+  const Status sent = exchange_.send_error_page(status);
   // The error itself has been said; that its page did not arrive is the client's loss.
-  if (!sent.ok()) log(LogLevel::debug, "%s", title("the error page was not taken").c_str());
+  if (!sent.ok()) log(LogLevel::debug, "an error page was lost: %s", strerror(sent.error().code));
 }
 
 bool Call::start_response(PyObject* status, PyObject* headers, PyObject* exc_info) {
@@ -173,13 +174,14 @@ bool Call::start_response(PyObject* status, PyObject* headers, PyObject* exc_inf
                     "start_response() was called before; a second call needs exc_info");
     return false;
   }
-  started_ = false;
-  if (!fill_head(exchange_.response(), status, headers)) {
-    exchange_.response().clear();
-    return false;
+  try {
+    started_ = fill_head(exchange_.response(), status, headers);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    started_ = false;
   }
-  started_ = true;
-  return true;
+  if (!started_) exchange_.response().clear();
+  return started_;
 }
 
 bool Call::write(PyObject* piece) {

@@ -74,6 +74,7 @@ class Call {
   void fail();
   void end_if_forked() const;
   int judge(PyObject* exception);
+  int say(PyObject* exception);
   void send_error_page(int status);
   void wait_for_others();
   std::string title(const char* event) const;

@@ -102,15 +102,26 @@ EnvironMaker::Made EnvironMaker::make(const http::RequestHead& head,
                                       const server::Endpoints& ends,
                                       PyObject* input) {
   Made made;
-  Ref environ = Ref::steal(PyDict_Copy(template_.get()));
-  if (!environ) return made;
-  PyObject* dict = environ.get();
-  if (!set_request(dict, head, made)) return made;
-  if (!set_ends(dict, ends)) return made;
-  if (PyDict_SetItem(dict, keys_.input.get(), input) < 0) return made;
-  if (!set_headers(dict, head)) return made;
-  made.environ = std::move(environ);
+  try {
+    fill(made, head, ends, input);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  }
   return made;
+}
+
+void EnvironMaker::fill(Made& made,
+                        const http::RequestHead& head,
+                        const server::Endpoints& ends,
+                        PyObject* input) {
+  Ref environ = Ref::steal(PyDict_Copy(template_.get()));
+  if (!environ) return;
+  PyObject* dict = environ.get();
+  if (!set_request(dict, head, made)) return;
+  if (!set_ends(dict, ends)) return;
+  if (PyDict_SetItem(dict, keys_.input.get(), input) < 0) return;
+  if (!set_headers(dict, head)) return;
+  made.environ = std::move(environ);
 }
 
 bool EnvironMaker::set_request(PyObject* environ, const http::RequestHead& head, Made& made) {

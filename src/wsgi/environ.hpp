@@ -40,6 +40,10 @@ class EnvironMaker {
         server_name, server_port, remote_addr, remote_port, input, http_host;
   };
   bool prepare_keys();
+  void fill(Made& made,
+            const http::RequestHead& head,
+            const server::Endpoints& ends,
+            PyObject* input);
   bool set_request(PyObject* environ, const http::RequestHead& head, Made& made);
   bool set_ends(PyObject* environ, const server::Endpoints& ends);
   bool set_headers(PyObject* environ, const http::RequestHead& head);

@@ -39,8 +39,13 @@ bool write_text(ErrorLog& log, PyObject* text) {
   // A lone surrogate has no UTF-8, but must not be a reason to lose a message.
   Ref bytes = Ref::steal(PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace"));
   if (!bytes) return false;
-  log.write(
-      {PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))});
+  try {
+    log.write(
+        {PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))});
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    return false;
+  }
   return true;
 }
 

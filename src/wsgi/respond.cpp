@@ -166,6 +166,9 @@ bool Call::check(Status status) {
     case ECANCELED:
       if (py::raise_if_interrupted()) return false;
       break;
+    case ENOMEM:
+      PyErr_NoMemory();
+      return false;
     case ECONNRESET:
     case EPIPE:
     case ETIMEDOUT:

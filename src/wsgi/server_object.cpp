@@ -52,10 +52,15 @@ std::mutex sink_mutex;
 LineWriter* sink_lines = nullptr;
 
 void write_to_sink(LogLevel level, std::string_view line) {
-  std::string text = "greenwsgi: ";
-  text.append(name_of(level)).append(": ").append(line);
   const std::lock_guard guard(sink_mutex);
-  if (sink_lines != nullptr) sink_lines->write(text);
+  if (sink_lines == nullptr) return;
+  try {
+    std::string text = "greenwsgi: ";
+    text.append(name_of(level)).append(": ").append(line);
+    sink_lines->write(text);
+  } catch (const std::bad_alloc&) {
+    sink_lines->drop();
+  }
 }
 
 void send_log_to(LineWriter* lines) {

@@ -302,6 +302,26 @@ def test_after_a_fork_a_thread_that_is_a_green_still_holds_its_lock() -> None:
     assert together(work) == [True]
 
 
+def test_after_forks_in_a_row_who_forked_still_holds_its_lock() -> None:
+    lock, others = green.RLock(), green.RLock()
+
+    def grandchild() -> bool:
+        lock.release()
+        return bool(lock.acquire(False)) and not others.acquire(False)
+
+    def work() -> bool:
+        with lock:
+            return in_child(lambda: in_child(grandchild))
+
+    def hold() -> None:
+        with others:
+            green.sleep(10)
+
+    holder = green.spawn(hold)
+    assert green.spawn(work).get(timeout=10)
+    holder.kill()
+
+
 def test_a_child_forked_by_a_handler_inside_a_wait_waits_on() -> None:
     lock = green.Lock()
     children = []

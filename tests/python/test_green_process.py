@@ -246,6 +246,48 @@ def test_a_signal_is_seen_after_another_gave_the_wakeup_descriptor_away() -> Non
     )
 
 
+def test_who_has_set_the_wakeup_descriptor_before_is_told_that_it_is_full() -> None:
+    code = """
+        import os, signal, green
+        here, there = os.pipe2(os.O_NONBLOCK)
+        while True:
+            try: os.write(there, bytes(65536))
+            except BlockingIOError: break
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        signal.set_wakeup_fd(there)
+        green.sleep(0)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        """
+    done = run(code)
+    assert done.returncode == 0
+    assert "Exception ignored when trying to write to the signal wakeup fd" in done.stderr
+
+
+def test_the_child_that_a_native_thread_forks_has_nothing_to_wake_the_parent_with() -> None:
+    check(
+        """
+        import os, signal, threading, green
+        def pipes():
+            links = set()
+            for fd in os.listdir("/proc/self/fd"):
+                try: links.add(os.readlink(f"/proc/self/fd/{fd}"))
+                except OSError: pass
+            return {link for link in links if link.startswith("pipe:")}
+        before = pipes()
+        green.sleep(0)
+        own = pipes() - before
+        def fork():
+            pid = os.fork()
+            if pid == 0: os._exit(len(own & pipes()) + 10 * (signal.set_wakeup_fd(-1) != -1))
+            print(len(own), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        """,
+        "1 0\n",
+    )
+
+
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit(0)"])
 def test_what_ends_programs_goes_from_a_green_to_the_main_program(error: str) -> None:
     check(

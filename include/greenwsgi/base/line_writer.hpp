@@ -1,8 +1,9 @@
 // line_writer.hpp - a log file that never makes anybody wait.
 //
 // write() copies a line into memory; a native thread of the writer's own passes what has gathered
-// to the descriptor. Memory is bounded: when the descriptor does not keep up, lines are dropped and
-// counted, and the count is written as a line of its own when there is room again. Knows no format.
+// to the descriptor. Memory is bounded: when the descriptor does not keep up, or there is none,
+// lines are dropped and counted, and the count is written as a line of its own when there is room
+// again. Knows no format.
 #pragma once
 
 #include <condition_variable>
@@ -31,7 +32,9 @@ class LineWriter {
 
   /// Adds `line` and a newline. From any thread; takes a mutex for the time of a copy. In the child
   /// of a fork, which has no such thread, it is written at once, and may wait for the descriptor.
-  void write(std::string_view line);
+  void write(std::string_view line) noexcept;
+  /// In the place of a line for which there was no memory.
+  void drop() noexcept;
   /// Waits until everything written so far has been passed on, or has failed, or for a second.
   void flush();
   /// Lines dropped so far.
@@ -39,8 +42,11 @@ class LineWriter {
 
  private:
   void start_thread();
+  bool gather(std::string_view line);
+  void count_dropped();
   void write_directly(std::string_view line) const;
   void run();
+  void say_what_was_dropped(std::string& text);
   bool pass_on(const std::string& text);
   bool stopping();
 

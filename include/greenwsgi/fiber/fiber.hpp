@@ -164,8 +164,17 @@ class Scheduler {
   /// Was the running fiber interrupted since the last call?
   bool take_interrupt();
 
-  /// Can one more timer be started than the fibers have one each? False: there is no memory.
-  bool make_room_for_timer() { return timers_.make_room(alive_ + kTimersSpare); }
+  /// Can one more timer be started than the fibers, and those who have reserved one, have one each?
+  /// False: there is no memory.
+  bool make_room_for_timer() { return timers_.make_room(alive_ + reserved_ + kTimersSpare); }
+  /// Until release_timer() one timer more can be started without further memory, again and again.
+  /// False: there is none.
+  bool reserve_timer() {
+    const bool reserved = make_room_for_timer();
+    if (reserved) reserved_ += 1;
+    return reserved;
+  }
+  void release_timer() { reserved_ -= 1; }
   void start(Timer& timer, Instant when) { timers_.start(timer, when); }
   void stop(Timer& timer) { timers_.stop(timer); }
   std::size_t timers() const { return timers_.size(); }
@@ -205,6 +214,7 @@ class Scheduler {
   void* loop_context_ = nullptr;  // Where to go to run the hub's turn; valid while a fiber runs.
   Fiber* run_waiter_ = nullptr;
   std::size_t alive_ = 0;
+  std::size_t reserved_ = 0;  // Timers.
   List<Fiber> ready_;
   List<Fiber> turn_;  // Those of ready_ that have their turn now.
   TimerQueue timers_;

@@ -76,8 +76,8 @@ class RequestParser {
   const RequestHead* request_line() const;
   /// Has the request in progress begun, that is: sent a byte?
   bool in_request() const { return at_ != At::start && at_ != At::failed; }
-  /// After an error: the status to answer with (400, 413, 414, 417, 431, 501, 505) and why, for the
-  /// log.
+  /// After an error: the status to answer with (400, 413, 414, 417, 431, 501, 505; 503 where there
+  /// is no memory) and why, for the log.
   int status() const { return status_; }
   std::string_view reason() const { return reason_; }
   /// The views of head() are not needed any more: gives their memory back. The body of the request

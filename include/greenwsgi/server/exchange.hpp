@@ -52,7 +52,7 @@ class Exchange {
   bool head_sent() const { return head_sent_; }
   /// Sends the head and `first`, the first piece of the body, in one go. `body_bytes`: the length
   /// of the whole body where it is known, else -1. May switch. EMSGSIZE: `first` is longer than the
-  /// announced body; the head and as much as was announced have been sent.
+  /// announced body; the head and as much as was announced have been sent. ENOMEM: nothing has.
   Status send_head(std::int64_t body_bytes, io::ConstBytes first);
   /// Sends a further piece. May switch. EMSGSIZE as above. Once a call has failed to send, also by
   /// ETIMEDOUT or ECANCELED, nobody knows how far the response got: the rest fail with EPIPE.
@@ -64,6 +64,10 @@ class Exchange {
   std::int64_t body_bytes_left() const;
   /// The body is complete. ENODATA: it is shorter than announced; the connection will be closed.
   Status finish();
+
+  /// Instead of all of these, before a head is sent: a page that says `status`, which completes the
+  /// response. May switch. ENOMEM: nothing has been sent.
+  Status send_error_page(int status);
 
   /// Has the client gone, as far as is known? Never switches.
   bool client_gone() const;

@@ -3,8 +3,8 @@
 // All on one scheduler. An idle connection is a record of a few hundred bytes with an armed
 // receive; when a request's head is complete, a fiber runs the handler. Time-outs and limits hold
 // for every connection, whatever its peer does; running out of descriptors, or of the kernel's
-// memory for sockets, pauses accepting and nothing else (docs/internals/server.md: what other lack
-// of memory does).
+// memory for sockets, pauses accepting and nothing else; where the process has no memory, a request
+// or a connection fails (docs/internals/server.md).
 #pragma once
 
 #include <cstdint>

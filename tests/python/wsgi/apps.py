@@ -45,6 +45,11 @@ def pieces(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return [b"x" * int(size) for size in environ["QUERY_STRING"].split(",") if size]
 
 
+def many_headers(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, *((f"X-{number}", "v" * 100) for number in range(60))])
+    return [b"under many headers"]
+
+
 def large_list(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", list(TEXT))
     return [b"a" * 300_000, b"", b"b" * 300_000]
