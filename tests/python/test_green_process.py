@@ -285,6 +285,7 @@ def test_the_child_that_a_native_thread_forks_has_nothing_to_wake_the_parent_wit
         thread.join()
         """,
         "1 0\n",
+        "-Wignore::DeprecationWarning",  # Of forks in processes with threads.
     )
 
 
