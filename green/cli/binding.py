@@ -35,6 +35,12 @@ class TcpAddress:
 class UnixAddress:
     path: str  # A leading @: in the abstract name space.
 
+    @property
+    def name(self) -> str | bytes:
+        """As the socket module has it."""
+        abstract = self.path.startswith("@")
+        return b"\0" + os.fsencode(self.path[1:]) if abstract else self.path
+
     def __str__(self) -> str:
         return f"unix:{self.path}"
 
@@ -131,15 +137,23 @@ def open_listeners(
     """Binds them all, or raises StartError and leaves nothing behind. `backlog`: of Unix
     sockets."""
     with contextlib.ExitStack() as undo:
+        addresses = list(addresses)
+        inherited: dict[InheritedFd, Listener] = {}
+        for address in addresses:  # Before anything gets the number of one that is not open.
+            if isinstance(address, InheritedFd):
+                _check_is_new(address, address in inherited)
+                inherited[address] = _open_inherited(address)
+                undo.callback(inherited[address].close)
         opened: list[Listener] = []
         for address in addresses:
-            _check_is_new(address, opened)
             if isinstance(address, TcpAddress):
+                _check_is_new(address, _is_bound(address, opened))
                 made = _open_tcp(address, reuse_port)
             elif isinstance(address, UnixAddress):
+                _check_is_new(address, address.name in [_name(each) for each in opened])
                 made = [_open_unix(address, unix_mode, backlog)]
             else:
-                made = [_open_inherited(address)]
+                made = [inherited[address]]
             for listener in made:
                 undo.callback(listener.close)
             opened += made
@@ -147,12 +161,27 @@ def open_listeners(
         return opened
 
 
-def _check_is_new(address: Address, opened: Iterable[Listener]) -> None:
-    """With SO_REUSEPORT the kernel would not mind that one is given twice."""
-    if isinstance(address, TcpAddress) and address.port != 0:
-        for _, sockaddr in _resolve(address):
-            if (sockaddr[0], address.port) in [each.socket.getsockname()[:2] for each in opened]:
-                raise StartError(f"cannot listen on {address}: --bind has it twice")
+def _check_is_new(address: Address, known: bool) -> None:
+    """Else it would be another process's for the kernel, or, with SO_REUSEPORT, nobody's."""
+    if known:
+        raise StartError(f"cannot listen on {address}: --bind has it twice")
+
+
+def _is_bound(address: TcpAddress, opened: list[Listener]) -> bool:
+    """Also where one of both is every interface."""
+    if address.port == 0:
+        return False
+    return any(
+        family == each.socket.family
+        and address.port == _name(each)[1]
+        and (sockaddr[0] == _name(each)[0] or {sockaddr[0], _name(each)[0]} & {"0.0.0.0", "::"})
+        for family, sockaddr in _resolve(address)
+        for each in opened
+    )
+
+
+def _name(listener: Listener) -> Any:
+    return listener.socket.getsockname()
 
 
 def _open_tcp(address: TcpAddress, reuse_port: bool) -> list[Listener]:
@@ -238,16 +267,15 @@ def _url(bound: socket.socket) -> str:
 
 
 def _open_unix(address: UnixAddress, mode: int, backlog: int) -> Listener:
-    abstract = address.path.startswith("@")
-    path = "\0" + address.path[1:] if abstract else address.path
+    path = address.name
     listener = Listener(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), str(address))
     with contextlib.ExitStack() as undo:
         undo.callback(listener.close)
         try:
-            if not abstract:
+            if isinstance(path, str):
                 _remove_stale(path)
             listener.socket.bind(path)
-            if not abstract:
+            if isinstance(path, str):
                 listener.owns_file(path)
                 os.chmod(path, mode)  # Nobody can connect yet: it does not listen.
         except OSError as error:

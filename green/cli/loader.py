@@ -43,8 +43,12 @@ class ApplicationFailed(StartError):
 
 def load(spec: str) -> Any:
     """The application that `spec` names, imported and checked to be callable."""
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        raise StartError(f"there is no working directory any more: {error.strerror}") from None
     place = locate(spec)
-    _put_first_on_path(os.getcwd())
+    _put_first_on_path(here)
     _put_first_on_path(place.directory)
     module = _import(place)
     if place.target is None:
@@ -72,7 +76,10 @@ def locate(spec: str) -> Place:
 
 def _file_of_project(directory: str) -> str:
     """The module with the application in a Django project, or another directory with one."""
-    names = sorted(os.listdir(directory))
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        raise StartError(f"cannot look into {directory!r}: {error.strerror}") from None
     inner = [os.path.join(name, "wsgi.py") for name in names]
     outer = [name for name in ("wsgi.py", "app.py") if name in names]
     found = [os.path.join(directory, name) for name in inner + outer]
@@ -135,7 +142,8 @@ def _default_of(module: ModuleType, place: Place) -> tuple[Any, str]:
     for name in _DEFAULT_NAMES:
         if hasattr(module, name):
             return getattr(module, name), f"{place.module}:{name}"
-    inner = os.path.join(os.path.dirname(module.__file__ or ""), "wsgi.py")
+    file = getattr(module, "__file__", None)  # Built-in modules have none.
+    inner = os.path.join(os.path.dirname(file or ""), "wsgi.py")
     if hasattr(module, "__path__") and os.path.isfile(inner):  # A Django project's package.
         deeper = Place(f"{place.module}.wsgi", place.directory, None, None)
         return _default_of(_import(deeper), deeper)

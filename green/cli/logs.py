@@ -18,7 +18,8 @@ Format = Literal["common", "combined", "json"]
 
 
 def log(level: Level, line: str) -> None:
-    _core.log(level, line)
+    # Paths may have bytes that are no text.
+    _core.log(level, line.encode("utf-8", "backslashreplace").decode())
 
 
 def set_level(level: str) -> None:

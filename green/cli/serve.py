@@ -95,7 +95,7 @@ class ReadyFd:
     def say(self, line: str) -> None:
         if self._fd is not None:
             try:
-                os.write(self._fd, line.encode())
+                os.write(self._fd, os.fsencode(line))
             except OSError as error:
                 log("warning", f"--ready-fd: cannot write to {self._fd}: {error.strerror}")
         self.close()

@@ -14,6 +14,8 @@ namespace greenwsgi::http {
 namespace {
 
 constexpr std::size_t kKeptBytes = 4096;
+/// Of all that end() may add but the server's name.
+constexpr std::size_t kEndBytesMax = 160;
 
 /// PEP 3333 names RFC 2616's list, which says "Trailers" for Trailer. Proxy-Connection never was a
 /// standard's, but is as much the connection's.
@@ -83,6 +85,7 @@ Framing ResponseHead::end(const ResponseTo& request,
                           std::int64_t body_bytes,
                           std::string_view server) {
   GW_ASSERT(begun());
+  bytes_.reserve(bytes_.size() + server.size() + kEndBytesMax);  // Throws before anything is done.
   if (!has_date_) write_field("Date", http_date());
   if (!has_server_ && !server.empty()) write_field("Server", server);
 

@@ -18,7 +18,7 @@ class UringBuffers {
  public:
   static constexpr unsigned kCount = 1024;
   static constexpr unsigned kFirst = 128;
-  static constexpr unsigned kBytes = 8192;
+  static constexpr unsigned kBytes = 16 * 1024;
   static constexpr std::uint16_t kGroup = 0;
 
   UringBuffers() = default;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <new>
 
 #include "src/io/await.hpp"
 
@@ -52,7 +53,8 @@ struct Source {
 
 // Brings [offset, offset + count) of the file into the page cache.
 Status read_ahead(const Source& file, std::int64_t offset, std::size_t count) {
-  const auto scratch = std::make_unique<std::byte[]>(kReadAheadBytes);
+  const std::unique_ptr<std::byte[]> scratch(new (std::nothrow) std::byte[kReadAheadBytes]);
+  if (scratch == nullptr) return Errno{ENOMEM};
   while (count > 0) {
     const Result<std::size_t> got =
         await_transfer(Op::Kind::read, "read", file.fd,

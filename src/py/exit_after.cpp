@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
+#include <cstdint>
 #include <string_view>
 #include <thread>
 
@@ -15,8 +15,7 @@ namespace greenwsgi::py {
 namespace {
 
 void* wait_and_exit(void* argument) {
-  const std::unique_ptr<Duration> length(static_cast<Duration*>(argument));
-  std::this_thread::sleep_for(*length);
+  std::this_thread::sleep_for(Duration(reinterpret_cast<std::intptr_t>(argument)));
   // Not through the log, whose lines may wait for a thread that blocks.
   static constexpr std::string_view kLine =
       "greenwsgi: warning: the process has not ended by itself in time (a thread or a call goes"
@@ -28,15 +27,16 @@ void* wait_and_exit(void* argument) {
 }  // namespace
 
 bool exit_after(Duration length) {
-  auto argument = std::make_unique<Duration>(length);
+  // In the pointer itself: there may be no memory, least of all at the end.
+  static_assert(sizeof(void*) >= sizeof(Duration::rep));
+  void* const argument = reinterpret_cast<void*>(static_cast<std::intptr_t>(length.count()));
   const SignalsBlocked blocked;
   pthread_t thread;
-  const int failed = pthread_create(&thread, nullptr, wait_and_exit, argument.get());
+  const int failed = pthread_create(&thread, nullptr, wait_and_exit, argument);
   if (failed != 0) {
     errno = failed;
     return false;
   }
-  static_cast<void>(argument.release());
   pthread_detach(thread);
   return true;
 }

@@ -152,20 +152,21 @@ void Connection::send_refusal(int status) {
   const std::string text = std::string(http::reason_phrase(status)) + "\n";
   head.begin(std::to_string(status) + " " + std::string(http::reason_phrase(status)));
   head.add("Content-Type", "text/plain; charset=utf-8");
+  const http::RequestHead* const line = parser_.request_line();
   http::ResponseTo to;
   to.keep_alive = false;
+  to.head = line != nullptr && line->method == "HEAD";
   head.end(to, static_cast<std::int64_t>(text.size()), server_.options.server_header);
-  const std::string bytes = head.bytes() + text;
+  const std::string bytes = to.head ? head.bytes() : head.bytes() + text;
   if (::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) gone_ = true;
   if (server_.access_log != nullptr) {
     AccessRecord record{};
     record.remote_address = endpoints_.remote_address;
-    const http::RequestHead* const line = parser_.request_line();
     record.method = line != nullptr ? line->method : "-";
     record.target = line != nullptr ? line->target : "-";
     record.version_minor = line != nullptr ? line->version_minor : 1;
     record.status = status;
-    record.body_bytes = text.size();
+    record.body_bytes = to.head ? 0 : text.size();
     server_.access_log(record, server_.access_log_argument);
   }
 }

@@ -110,6 +110,7 @@ void Call::fail() {
   end_if_forked();
   // The exception, with all that its frames hold, is gone before the page waits for the client.
   const int status = judge(py::take_exception().get());
+  peer_lost_ = Ref();
   if (!exchange_.head_sent() && !writing_) send_error_page(status);
 }
 
@@ -125,7 +126,7 @@ int Call::judge(PyObject* exception) {
 }
 
 int Call::say(PyObject* exception) {
-  if (peer_lost_ && PyErr_GivenExceptionMatches(exception, PyExc_OSError)) {
+  if (exception == peer_lost_.get()) {
     log(LogLevel::debug, "%s", title("the client has gone").c_str());
     return 400;  // One that has only ended its half too early may read it.
   }
@@ -143,9 +144,9 @@ int Call::say(PyObject* exception) {
   }
   if (PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)) {
     // Ctrl-C arrives in whatever green happens to run; it was meant for the program.
-    application_.log().report(title("interrupted"), exception);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
     py::report_exception("a WSGI call", application_.callable());
+    application_.log().report(title("interrupted"), exception);
     return 500;
   }
   application_.log().report(title("error"), exception);
@@ -184,6 +185,26 @@ bool Call::start_response(PyObject* status, PyObject* headers, PyObject* exc_inf
   return started_;
 }
 
+void Call::consume_body(std::size_t bytes) {
+  if (!put_back_) return exchange_.consume_body(bytes);
+  put_back_taken_ += bytes;
+  if (put_back_taken_ == bytes_of(put_back_.get()).size()) put_back_ = Ref();
+}
+
+void Call::put_back(Ref bytes) {
+  if (!bytes || PyBytes_GET_SIZE(bytes.get()) == 0) return PyErr_Clear();
+  GW_ASSERT(!put_back_);
+  put_back_ = std::move(bytes);
+  put_back_taken_ = 0;
+}
+
+bool Call::lose_peer(Errno why) {
+  py::set_os_error(why);
+  peer_lost_ = py::take_exception();
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(peer_lost_.get())), peer_lost_.get());
+  return false;
+}
+
 bool Call::write(PyObject* piece) {
   if (finished_) {
     PyErr_SetString(PyExc_RuntimeError, "the response is complete");
@@ -196,6 +217,10 @@ bool Call::write(PyObject* piece) {
 }
 
 bool Call::peek_body(io::ConstBytes& arrived) {
+  if (put_back_) {
+    arrived = bytes_of(put_back_.get()).subspan(put_back_taken_);
+    return true;
+  }
   for (;;) {
     Result<io::ConstBytes> result = exchange_.peek_body();
     if (result.ok()) {
@@ -217,9 +242,7 @@ bool Call::peek_body(io::ConstBytes& arrived) {
       case ETIMEDOUT:
         return application_.set_body_error(body_status_, "the request's body did not come in time");
       default:
-        peer_lost_ = true;
-        py::set_os_error(result.error());
-        return false;
+        return lose_peer(result.error());
     }
   }
 }

@@ -18,6 +18,12 @@ namespace greenwsgi::wsgi {
 
 class Application;
 
+/// What a bytes object holds.
+inline io::ConstBytes bytes_of(PyObject* bytes) {
+  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
+          static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+}
+
 class Call {
  public:
   Call(Application& application, server::Exchange& exchange);
@@ -38,7 +44,10 @@ class Call {
   bool write(PyObject* piece);
   /// The body bytes that have arrived; none at the end of the body. Switches.
   bool peek_body(io::ConstBytes& arrived);
-  void consume_body(std::size_t bytes) { exchange_.consume_body(bytes); }
+  void consume_body(std::size_t bytes);
+  /// What has been consumed by a read that then failed: the next peek_body() begins with it. Empty:
+  /// there was nothing.
+  void put_back(py::Ref bytes);
 
   /// One direction of the exchange, held by a green for the time of a C++ scope.
   class Hold {
@@ -69,6 +78,7 @@ class Call {
   bool send(io::ConstBytes piece, std::int64_t body_bytes);
   bool finish();
   bool check(Status status);
+  bool lose_peer(Errno why);
 
   void close(PyObject* result);
   void fail();
@@ -84,13 +94,15 @@ class Call {
   Scheduler* scheduler_;
   py::Ref input_, start_response_;
   py::Ref method_, target_;
-  bool started_ = false;    // start_response() has been called.
-  bool reading_ = false;    // A green is inside wsgi.input.
-  bool writing_ = false;    // A green is sending.
-  bool finished_ = false;   // The body has been sent; nothing more can be.
-  bool ending_ = false;     // Waits for greens inside.
-  int body_status_ = 0;     // Of the response to a request whose body cannot be read.
-  bool peer_lost_ = false;  // The client went away, or stopped taking bytes.
+  py::Ref put_back_;  // Bytes of the body, in front of what the exchange has.
+  std::size_t put_back_taken_ = 0;
+  bool started_ = false;   // start_response() has been called.
+  bool reading_ = false;   // A green is inside wsgi.input.
+  bool writing_ = false;   // A green is sending.
+  bool finished_ = false;  // The body has been sent; nothing more can be.
+  bool ending_ = false;    // Waits for greens inside.
+  int body_status_ = 0;    // Of the response to a request whose body cannot be read.
+  py::Ref peer_lost_;      // What was raised because the client went away, or takes no bytes.
 };
 
 }  // namespace greenwsgi::wsgi

@@ -113,7 +113,8 @@ std::string format_exception(PyObject* exception) {
     PyErr_Clear();
     return std::string(Py_TYPE(exception)->tp_name) + " (its traceback cannot be formatted)";
   }
-  std::string result = PyBytes_AS_STRING(bytes.get());
+  std::string result(PyBytes_AS_STRING(bytes.get()),
+                     static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())));
   while (!result.empty() && result.back() == '\n') result.pop_back();
   return result;
 }

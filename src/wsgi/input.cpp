@@ -69,7 +69,12 @@ Ref read_bytes(Call& call, std::size_t limit, bool line) {
   Gathered gathered;
   while (gathered.size() < limit) {
     io::ConstBytes piece;
-    if (!call.peek_body(piece)) return {};
+    if (!call.peek_body(piece)) {
+      // A Timeout, most likely: the next read begins with what has come.
+      const py::SavedError error;
+      call.put_back(gathered.take());
+      return {};
+    }
     if (piece.empty()) break;
     if (piece.size() > limit - gathered.size()) piece = piece.first(limit - gathered.size());
     const void* newline = line ? std::memchr(piece.data(), '\n', piece.size()) : nullptr;

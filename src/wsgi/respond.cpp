@@ -3,6 +3,9 @@
 //
 // The promise of PEP 3333 that shapes all of it: a piece is handed to the kernel before the next
 // one is asked for, and the head goes out with the first piece that is not empty.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -19,10 +22,15 @@ namespace {
 /// Pieces of a list that together have at most so many bytes leave in one send.
 constexpr Py_ssize_t kJoinedMax = 64 * 1024;
 
-io::ConstBytes bytes_of(PyObject* piece) {
-  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(piece)),
-          static_cast<std::size_t>(PyBytes_GET_SIZE(piece))};
-}
+struct OwnFd {
+  explicit OwnFd(int its_fd) : fd(its_fd) {}
+  OwnFd(const OwnFd&) = delete;
+  OwnFd& operator=(const OwnFd&) = delete;
+  ~OwnFd() {
+    if (fd >= 0) ::close(fd);
+  }
+  const int fd;
+};
 
 Ref joined(PyObject* sequence, Py_ssize_t total) {
   Ref whole = Ref::steal(PyBytes_FromStringAndSize(nullptr, total));
@@ -97,6 +105,10 @@ bool Call::respond_with_pieces(PyObject* sequence) {
 }
 
 bool Call::respond_with_file(const FileRegion& region, PyObject* wrapper) {
+  if (!must_have_started()) return false;  // Another green may have taken it back.
+  // The application may close its file, and another get the number, while this one is sent.
+  const OwnFd file(::fcntl(region.fd, F_DUPFD_CLOEXEC, 0));
+  if (file.fd < 0) return respond_by_iterating(wrapper);
   const std::int64_t announced = exchange_.response().content_length();
   const auto wanted = announced >= 0 ? static_cast<std::uint64_t>(announced) : region.bytes;
   const std::uint64_t count = wanted < region.bytes ? wanted : region.bytes;
@@ -113,7 +125,7 @@ bool Call::respond_with_file(const FileRegion& region, PyObject* wrapper) {
   {
     Hold hold(*this, writing_, "the response");
     if (!hold) return false;
-    sent = exchange_.send_file(region.fd, region.offset, sendable);
+    sent = exchange_.send_file(file.fd, region.offset, sendable);
     scheduler_->yield();
   }
   if (!sent.ok() && sent.error() == Errno{EINVAL}) return respond_by_iterating(wrapper);
@@ -172,8 +184,7 @@ bool Call::check(Status status) {
     case ECONNRESET:
     case EPIPE:
     case ETIMEDOUT:
-      peer_lost_ = true;
-      break;
+      return lose_peer(status.error());
     default:
       break;
   }

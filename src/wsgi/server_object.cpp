@@ -211,7 +211,8 @@ PyObject* server_stop(PyObject* self, PyObject* argument) {
   } else if (py::scheduler_or_null() == serving.scheduler) {
     serving.server->stop(grace);
   } else {
-    auto* message = new StopMessage{{run_stop, nullptr}, Ref::share(self), grace};
+    auto* message = new (std::nothrow) StopMessage{{run_stop, nullptr}, Ref::share(self), grace};
+    if (message == nullptr) return PyErr_NoMemory();
     serving.scheduler->post(*message);
   }
   Py_RETURN_NONE;

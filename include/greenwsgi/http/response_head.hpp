@@ -55,7 +55,7 @@ class ResponseHead {
   /// Completes the head: Date and Server unless the caller gave them (`server` empty: no Server),
   /// Content-Length or Transfer-Encoding, Connection where it says something. `body_bytes`: the
   /// length of the whole body when it is known without a Content-Length field, else -1; a field
-  /// that the caller gave wins. To be called once.
+  /// that the caller gave wins. To be called once. std::bad_alloc: nothing has been done.
   Framing end(const ResponseTo& request, std::int64_t body_bytes, std::string_view server);
   /// After end(): the bytes to send. Before: what has been gathered.
   const std::string& bytes() const { return bytes_; }

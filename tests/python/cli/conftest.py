@@ -16,7 +16,9 @@ from command import SECONDS, Served, command
 def greenwsgi(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command to its end, in the test's directory."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, fds: Sequence[int] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*arguments),
             cwd=tmp_path,
@@ -25,6 +27,7 @@ def greenwsgi(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
             text=True,
             timeout=SECONDS,
             check=False,
+            pass_fds=fds,
         )
 
     return run
@@ -51,7 +54,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             )
         started.append(process)
         os.close(ready_in)
-        with os.fdopen(ready) as lines:
+        with os.fdopen(ready, errors="surrogateescape") as lines:
             can_read, _, _ = select.select([lines], [], [], SECONDS)
             words = lines.readline().split() if can_read else []
             can_read, _, _ = select.select([lines], [], [], SECONDS)

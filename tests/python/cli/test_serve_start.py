@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -73,6 +74,66 @@ def test_an_address_that_is_given_twice_is_one_sentence(greenwsgi: Run, workers:
 
     assert done.returncode == 1
     assert done.stderr == f"greenwsgi: cannot listen on {address}: --bind has it twice\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("", "[::]")]
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_interface_has_the_one_as_well(
+    greenwsgi: Run, first: str, second: str, workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    binds = ("--bind", f"{first}:{port}", "--bind", f"{second}:{port}")
+
+    done = greenwsgi("serve", "hello", "--workers", workers, *binds)
+
+    assert done.returncode == 1
+    assert done.stderr == (f"greenwsgi: cannot listen on {second}:{port}: --bind has it twice\n")
+
+
+def test_a_unix_socket_or_a_descriptor_that_is_given_twice_is_one_sentence(
+    greenwsgi: Run, tmp_path: Path
+) -> None:
+    for path in ("s", "@greenwsgi-test-given-twice"):
+        done = greenwsgi("serve", "hello", "--bind", f"unix:{path}", "--bind", f"unix:{path}")
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"greenwsgi: cannot listen on unix:{path}: --bind has it twice\n",
+        )
+    assert not (tmp_path / "s").exists()
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        bind = f"fd:{inherited.fileno()}"
+        binds = ("--bind", bind, "--bind", bind)
+        done = greenwsgi("serve", "hello", *binds, fds=[inherited.fileno()])
+    assert done.stderr == f"greenwsgi: cannot listen on {bind}: --bind has it twice\n"
+
+
+def test_a_descriptor_that_is_not_open_is_not_taken_for_one_of_the_servers_own(
+    greenwsgi: Run,
+) -> None:
+    for number in range(3, 12):
+        bind = f"fd:{number}"
+        done = greenwsgi("serve", "hello", "--bind", "127.0.0.1:0", "--bind", bind)
+        assert f"descriptor {number} is not an open socket" in done.stderr
+
+
+def test_a_module_without_a_file_has_no_application_either(greenwsgi: Run) -> None:
+    done = greenwsgi("serve", "sys", "--bind", "127.0.0.1:0")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("greenwsgi: sys has neither app nor application")
+
+
+def test_a_path_that_is_no_text_may_be_served(serve: Callable[..., Served], tmp_path: Path) -> None:
+    served = serve("hello", "--bind", "unix:x\udcff.sock")
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(os.fsencode(tmp_path) + b"/x\xff.sock")
+        assert get_by(client)
+    assert served.stop() == 0
+    assert "x\\udcff.sock" in served.log.read_text()
 
 
 def test_a_hub_that_there_is_not_is_one_sentence(greenwsgi: Run) -> None:

@@ -258,6 +258,23 @@ def late_timeout(environ: Environ, start_response: StartResponse) -> Iterable[by
     return [bytes(64 << 20)]
 
 
+def reads_in_time(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """What a read has that a Timeout ends is read again."""
+    body = environ["wsgi.input"]
+    write = start_response("200 OK", list(TEXT))
+    write(body.read(1))
+    with green.Timeout(0.01, False):
+        body.read(10)
+    write(b"!")
+    return [b"|".join((body.read(3), body.readline(100), body.read(100)))]
+
+
+def waits(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    green.Event().wait(0.001)
+    start_response("200 OK", list(TEXT))
+    return [b"waited"]
+
+
 def read_by_another(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """The call's own green ends while the other one still waits for the body."""
 
@@ -352,6 +369,38 @@ def closes_file(environ: Environ, start_response: StartResponse) -> Iterable[byt
 
     start_response("200 OK", list(TEXT))
     return environ["wsgi.file_wrapper"](Noisy(b"content"))
+
+
+def closed_under_way(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """/: a long file, which another request, /other, closes; its number is another file's then."""
+    if environ["PATH_INFO"] == "/other":
+        length = os.fstat(kept_files[-1].fileno()).st_size
+        kept_files[-1].close()
+        kept_files.append(tempfile.TemporaryFile())  # noqa: SIM115 - it stays open.
+        kept_files[-1].write(b"o" * length)
+        kept_files[-1].flush()
+        start_response("200 OK", list(TEXT))
+        return [b"closed"]
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the other request.
+    file.write(b"p" * (12 << 20))
+    file.seek(0)
+    kept_files.append(file)
+    start_response("200 OK", list(TEXT))
+    return environ["wsgi.file_wrapper"](file)
+
+
+kept_files: list[Any] = []
+
+
+def uncached_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it.
+    file.write(b"u" * 1_000_000)
+    file.flush()
+    os.fsync(file.fileno())
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    file.seek(0)
+    start_response("200 OK", list(TEXT))
+    return environ["wsgi.file_wrapper"](file)
 
 
 # --- The error log

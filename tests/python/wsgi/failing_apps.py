@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app_kit import TEXT, Closing, Environ, StartResponse, log, unruly
+
+import green
 
 
 @unruly
@@ -159,6 +162,53 @@ def changed_afterwards(environ: Environ, start_response: StartResponse) -> Itera
     headers[0] = ("X-A", "c\r\nX-Forged: 1")
     headers.append(("X-Later", "1"))
     return [b""]
+
+
+@unruly
+def start_taken_back(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """By another green, when the call is about to send its file."""
+
+    def start_wrongly() -> None:
+        with contextlib.suppress(ValueError):
+            start_response("bad", [], (ValueError, ValueError(), None))
+
+    file = open(__file__, "rb")  # noqa: SIM115 - the server closes it.
+    start_response("200 OK", list(TEXT))
+    green.spawn(start_wrongly)
+    return environ["wsgi.file_wrapper"](file)
+
+
+@unruly
+def writes_again(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    write = start_response("200 OK", list(TEXT))
+    try:
+        write(b"x")
+    except MemoryError:
+        write(b"x")
+    return []
+
+
+@unruly
+def close_fails_without_a_client(
+    environ: Environ, start_response: StartResponse
+) -> Iterable[bytes]:
+    class Endless:
+        def __iter__(self) -> Endless:
+            return self
+
+        def __next__(self) -> bytes:
+            return bytes(1 << 20)
+
+        def close(self) -> None:
+            raise FileNotFoundError("its own")
+
+    start_response("200 OK", list(TEXT))
+    return Endless()
+
+
+@unruly
+def fails_with_nul(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    raise ValueError("before \0 behind")
 
 
 @unruly

@@ -89,6 +89,37 @@ def test_a_body_longer_than_announced_is_cut_and_ends_the_connection(start: Any,
     assert "longer than its Content-Length" in served.stop()
 
 
+def test_a_start_that_another_green_takes_back_is_an_error_of_the_call(start: Any) -> None:
+    served = start()
+    client = served.connect()
+
+    assert client.get("/start_taken_back").code == 500
+    assert client.get("/hello").body == b"hello"
+
+    assert "start_response() must be called before" in served.stop()
+
+
+def test_an_error_of_the_application_is_logged_also_when_the_client_has_gone(start: Any) -> None:
+    served = start()
+    client = served.connect()
+    client.request("GET", "/close_fails_without_a_client")
+    client.until(b"\r\n\r\n")
+    client.close()
+
+    log = served.stop()
+    assert "FileNotFoundError: its own" in log
+    assert "Reset" not in log
+    assert "Pipe" not in log
+
+
+def test_a_nul_does_not_end_a_traceback(start: Any) -> None:
+    served = start()
+
+    assert served.get("/fails_with_nul").code == 500
+
+    assert "ValueError: before \0 behind" in served.stop()
+
+
 def test_sys_exit_is_an_error_of_the_call_not_the_end_of_the_server(start: Any) -> None:
     served = start()
     client = served.connect()
@@ -130,6 +161,14 @@ def test_the_child_of_a_fork_that_leaves_the_call_sends_nothing(
 
     assert client.get("/hello").body == b"hello"
     assert ("RuntimeError: in the child" in served.stop()) == (how == "raise")
+
+
+def test_the_answer_to_a_head_request_that_is_refused_has_no_body(server: Any) -> None:
+    client = server.connect()
+    client.send(b"HEAD / HTTP/1.1\r\n\r\n")  # Without a Host.
+
+    assert client.response(head=True).code == 400
+    assert client.rest() == b""
 
 
 def test_an_interrupt_in_a_call_is_in_the_log(start: Any) -> None:

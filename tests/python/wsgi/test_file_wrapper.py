@@ -96,6 +96,17 @@ def test_a_closed_file_is_an_error_of_the_application(start: Any, path: Path) ->
     assert "ValueError: " in served.stop()
 
 
+def test_a_file_that_is_closed_while_it_is_sent_is_sent_to_its_end(start: Any) -> None:
+    served = start(bare=True)
+    slow = served.connect()
+    slow.request("GET", "/closed_under_way/")
+    head = slow.until(b"\r\n\r\n")
+    assert served.get("/closed_under_way/other").body == b"closed"
+
+    assert b"Content-Length: %d\r\n" % (12 << 20) in head
+    assert slow.exactly(12 << 20) == b"p" * (12 << 20)
+
+
 def test_the_file_is_closed_once(start: Any) -> None:
     served = start()
 

@@ -15,6 +15,16 @@ def chunked(*chunks: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
 
 
+def test_what_a_timeout_has_ended_is_read_again(server: Any) -> None:
+    client = server.connect()
+    client.request("POST", "/reads_in_time", "Content-Length: 12")
+    client.send(b"12345")
+    assert client.until(b"1\r\n!\r\n").endswith(b"\r\n\r\n1\r\n1\r\n1\r\n!\r\n")
+    client.send(b"678\n9AB")
+
+    assert client.until(b"0\r\n\r\n") == b"d\r\n234|5678\n|9AB\r\n0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("steps", "results"),
     [

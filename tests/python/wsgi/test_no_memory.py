@@ -32,6 +32,8 @@ REQUESTS = {
     + b"b" * 0x4000
     + b"\r\n0\r\n\r\n",
     "file": b"GET /file_of%s?raw,0, HTTP/1.1\r\n" % os.fsencode(__file__) + END + b"\r\n",
+    "uncached file": b"GET /uncached_file HTTP/1.1\r\n" + END + b"\r\n",
+    "wait": b"GET /waits HTTP/1.1\r\n" + END + b"\r\n",
     "exception": b"GET /fails HTTP/1.1\r\n" + END + b"\r\n",
     "errors": b"GET /writes_errors HTTP/1.1\r\n" + END + b"\r\n",
     "refused": b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
@@ -116,6 +118,21 @@ def test_a_request_that_gets_no_memory_fails_alone(
         assert responses(ask(served.port, request)) == good, first
 
     assert 0 < first < 999
+    served.stop()
+
+
+def test_a_head_for_which_there_was_no_memory_is_sent_once_when_there_is(
+    start: Callable, failing_new: FailingNew
+) -> None:
+    served = start(bare=True)
+    request = b"GET /writes_again HTTP/1.1\r\n" + END + b"\r\n"
+    assert ask(served.port, request)
+    for first in range(20):
+        failing_new.fail(first, 1)
+        head = ask(served.port, request).partition(b"\r\n\r\n")[0]
+        failing_new.stop()
+        assert head.count(b"Date: ") <= 1
+        assert head.count(b"chunked") <= 1
     served.stop()
 
 
