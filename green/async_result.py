@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from types import TracebackType
 from typing import Any
 
 from green._core import Semaphore, Timeout
@@ -18,6 +19,7 @@ class AsyncResult(Linked):
         self._to_be_set = Semaphore(1)  # Taken by whoever sets it.
         self._value: Any = None
         self._exception: BaseException | None = None
+        self._traceback: TracebackType | None = None
 
     def ready(self) -> bool:
         """Has it been set? Never switches."""
@@ -36,6 +38,7 @@ class AsyncResult(Linked):
             raise TypeError(f"set_exception: {exception!r} is not an exception")
         self._claim()
         self._exception = exception
+        self._traceback = exception.__traceback__  # Each get() would make it longer.
         self._done.set()
         self._tell_links()
 
@@ -48,7 +51,7 @@ class AsyncResult(Linked):
             assert timeout is not None
             raise Timeout.unstarted(timeout)
         if self._exception is not None:
-            raise self._exception
+            raise self._exception.with_traceback(self._traceback)
         return self._value
 
     def __await__(self) -> Generator[Any, Any, Any]:

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import code
 import contextvars
+import errno
 import os
 import socket
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from select import POLLIN, POLLOUT
-from typing import Any
+from typing import Any, Self
 
 from green import _core, debug
+
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept() is tried again.
 
 _session: contextvars.ContextVar[_Console | None] = contextvars.ContextVar(
     "green.backdoor", default=None
@@ -43,10 +46,17 @@ def serve(
     try:
         while True:
             _core.wait_fd(listener.fileno(), POLLIN, None)
-            with suppress(BlockingIOError, ConnectionAbortedError):
+            try:
                 connection, _ = listener.accept()
-                connection.setblocking(False)
-                _core.spawn(_serve_one, connection, dict(names))
+            except (BlockingIOError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                if error.errno not in _SCARCE:
+                    raise
+                _core.sleep(0.1)
+                continue
+            connection.setblocking(False)
+            _core.spawn(_serve_one, connection, dict(names))
     finally:
         debug.observers.discard(_core.getcurrent())
         listener.close()
@@ -183,6 +193,21 @@ class _Stream:
         usable = session is not None and session._connection.fileno() != -1
         return getattr(session if usable else self.original, name)
 
+    # What Python looks for in the class.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readline, "")
+
+    def __next__(self) -> str:
+        if line := self.readline():
+            return str(line)
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
 
 class _Streams:
     """Puts _Streams in place for the first session and takes them away after the last."""
@@ -200,6 +225,9 @@ class _Streams:
         self._placed = {name: _Stream(getattr(sys, name)) for name in self.NAMES}
         for name, stream in self._placed.items():
             setattr(sys, name, stream)
+        self._prompts = not hasattr(sys, "ps1")
+        if self._prompts:  # Else each session takes the prompts of the others along when it ends.
+            sys.ps1, sys.ps2 = ">>> ", "... "
         self._display = sys.displayhook
         sys.displayhook = self._show
 
@@ -210,6 +238,8 @@ class _Streams:
         for name, stream in self._placed.items():
             if getattr(sys, name) is stream:  # Nobody has replaced it meanwhile.
                 setattr(sys, name, stream.original)
+        if self._prompts:
+            del sys.ps1, sys.ps2
         if sys.displayhook == self._show:
             sys.displayhook = self._display
 

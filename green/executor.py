@@ -29,8 +29,11 @@ class NativeFuture(Linked, concurrent.futures.Future[Any]):
 
     def result(self, timeout: float | None = None) -> Any:
         """As concurrent.futures has it. Switches, unless it is done."""
-        self._wait(timeout)
-        return super().result(0)
+        try:
+            self._wait(timeout)
+            return super().result(0)
+        finally:
+            del self  # Else the exception's frames keep it, and it the exception.
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """As concurrent.futures has it. Switches, unless it is done."""
@@ -71,6 +74,7 @@ class _Work:
             value = function(*args, **kwargs)
         except BaseException as error:
             self.future.set_exception(error)
+            del self, function, args, kwargs  # Which the exception's frames would keep for long.
         else:
             self.future.set_result(value)
 
@@ -147,6 +151,7 @@ class NativePoolExecutor(concurrent.futures.Executor):
         try:
             work.run()
         finally:
+            del work  # As in run().
             with self._lock:
                 self._active -= 1
                 self._start_next()

@@ -5,8 +5,6 @@ Semaphore itself is the extension module's: a release hands over to whoever has 
 
 from __future__ import annotations
 
-from typing import Self
-
 from green._core import Semaphore
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
@@ -15,5 +13,5 @@ __all__ = ["BoundedSemaphore", "Semaphore"]
 class BoundedSemaphore(Semaphore):
     """A Semaphore of which no more can be released than were taken; ValueError otherwise."""
 
-    def __new__(cls, value: int = 1) -> Self:
-        return super().__new__(cls, value, bounded=True)
+    def __init__(self, value: int = 1) -> None:
+        super().__init__(value, bounded=True)

@@ -55,8 +55,10 @@ _continued: list[trace] = []  # The one that runs, if its children are to go on 
 
 
 def _continue_in_child() -> None:
-    while _continued:
-        _continued.pop().start()
+    those = _continued[:]
+    _continued.clear()  # start() puts them back.
+    for each in those:
+        each.start()
 
 
 os.register_at_fork(after_in_child=_continue_in_child)

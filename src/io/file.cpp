@@ -135,19 +135,22 @@ Result<std::size_t> send_file(int fd,
                               std::int64_t offset,
                               std::size_t count,
                               Duration progress,
-                              const unsigned* closes) {
+                              const unsigned* closes,
+                              std::size_t* moved) {
   const Source file{file_fd, closes};
-  std::size_t sent = 0;
+  std::size_t own = 0;
+  std::size_t& sent = moved != nullptr ? *moved : own;
+  sent = 0;
   while (sent < count) {
     const std::size_t step = std::min(count - sent, kSendFileStep);
     const auto at = offset + static_cast<std::int64_t>(sent);
     if (!cached(file_fd, at) || !cached(file_fd, at + static_cast<std::int64_t>(step) - 1)) {
       if (const Status ready = read_ahead(file, at, step); !ready.ok()) return ready.error();
     }
-    const ssize_t moved = sendfile_without_signal(fd, file_fd, at, step);
-    if (moved == 0) break;
-    if (moved > 0) {
-      sent += static_cast<std::size_t>(moved);
+    const ssize_t now = sendfile_without_signal(fd, file_fd, at, step);
+    if (now == 0) break;
+    if (now > 0) {
+      sent += static_cast<std::size_t>(now);
       continue;
     }
     if (errno == EINTR) continue;

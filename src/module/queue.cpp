@@ -10,9 +10,15 @@ QueueErrors queue_errors;
 
 // --- What goes on between those who put and those who get. Runs no Python code unless it says so.
 
-bool Queue::has_room() const {
+bool Queue::has_room() {
   if (rendezvous_) return false;
-  return maxsize_ <= 0 || Py_ssize_t(items_.size()) + rooms_ < maxsize_;
+  return maxsize_ <= 0 || Py_ssize_t(items_.size()) + rooms() < maxsize_;
+}
+
+Py_ssize_t& Queue::rooms() {
+  if (rooms_forks_ != py::forks.count) rooms_ = 0;
+  rooms_forks_ = py::forks.count;
+  return rooms_;
 }
 
 // One more has got into the queue, or through it.
@@ -66,7 +72,7 @@ void Queue::let_in() {
       count_in();
     } else {
       PyErr_Clear();  // No memory, which the putter will find out by itself.
-      rooms_ += 1;
+      rooms() += 1;
     }
     putters_.grant(putter);
   }
@@ -157,6 +163,8 @@ bool Queue::put(Ref item, const Patience& patience) {
       if (rendezvous_) {
         show(item.get());
         tell();
+        // Which may have run Python code, and let other threads run.
+        if (const Did now = put_now(item); now != Did::nothing) return now == Did::it;
       }
       waited = putters_.wait(Errand::give, patience.deadline, "queue", std::move(item));
       if (waited.granted && !waited.item) return true;
@@ -164,7 +172,7 @@ bool Queue::put(Ref item, const Patience& patience) {
     }
     // What is granted but not taken is room, unless it is the end.
     const bool has_one = waited.granted && !shut_;
-    if (has_one) rooms_ -= 1;
+    if (has_one && rooms() > 0) rooms() -= 1;
     if (waited.failed) {
       if (has_one) let_in();
       return false;

@@ -53,7 +53,7 @@ class Queue {
   bool unlink(PyObject* callback) { return links_.remove(callback); }
 
   std::size_t size() const { return items_.size(); }
-  bool has_room() const;
+  bool has_room();
   Py_ssize_t unfinished() const { return unfinished_; }
   bool is_shut() const { return shut_; }
   bool is_rendezvous() const { return rendezvous_; }
@@ -72,6 +72,7 @@ class Queue {
   }
 
  private:
+  Py_ssize_t& rooms();
   enum class Did : unsigned char {
     it,
     nothing,  // It would have to wait.
@@ -90,6 +91,7 @@ class Queue {
 
   Py_ssize_t maxsize_ = 0;          // 0 or less: no bound.
   Py_ssize_t rooms_ = 0;            // Given to putters that have not run since.
+  unsigned rooms_forks_ = 0;        // When that was so: in a child they never will.
   Py_ssize_t unfinished_ = 0;       // Put, and not finished yet.
   std::uint64_t numbers_used_ = 0;  // Of items, in the order of their coming.
   PyObject* const owner_;

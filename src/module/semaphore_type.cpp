@@ -123,25 +123,32 @@ PyObject* get_waiting(PyObject* self, void*) {
   return PyLong_FromSsize_t(semaphore_of(self)->turns.count());
 }
 
-PyObject* semaphore_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+// A class that derives from it may have an __init__() of its own, which takes what it likes.
+PyObject* semaphore_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* self = type->tp_alloc(type, 0);
+  if (self == nullptr) return nullptr;
+  SemaphoreObject* semaphore = semaphore_of(self);
+  semaphore->value = 1;
+  semaphore->value_max = PY_SSIZE_T_MAX;
+  new (&semaphore->turns) Turns;
+  semaphore->links = {};
+  return self;
+}
+
+int semaphore_init(PyObject* self, PyObject* args, PyObject* kwargs) {
   static const char* keywords[] = {"value", "bounded", nullptr};
   Py_ssize_t value = 1;
   int bounded = 0;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n$p:Semaphore", const_cast<char**>(keywords),
                                    &value, &bounded))
-    return nullptr;
+    return -1;
   if (value < 0) {
     PyErr_SetString(PyExc_ValueError, "Semaphore: value must not be negative");
-    return nullptr;
+    return -1;
   }
-  PyObject* self = type->tp_alloc(type, 0);
-  if (self == nullptr) return nullptr;
-  SemaphoreObject* semaphore = semaphore_of(self);
-  semaphore->value = value;
-  semaphore->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
-  new (&semaphore->turns) Turns;
-  semaphore->links = {};
-  return self;
+  semaphore_of(self)->value = value;
+  semaphore_of(self)->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
+  return 0;
 }
 
 int semaphore_traverse(PyObject* self, visitproc visit, void* arg) {
@@ -194,6 +201,7 @@ PyType_Slot slots[] = {
                                   "Counts what may be taken; greens and native threads wait for it "
                                   "in one queue, first come first served.")},
     {Py_tp_new, reinterpret_cast<void*>(semaphore_new)},
+    {Py_tp_init, reinterpret_cast<void*>(semaphore_init)},
     {Py_tp_dealloc, reinterpret_cast<void*>(semaphore_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(semaphore_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(semaphore_clear)},

@@ -104,13 +104,21 @@ PyObject* timeout_exit(PyObject* self, PyObject* const* args, Py_ssize_t count) 
   return PyBool_FromLong(own && timeout->exception == Py_False);
 }
 
-// unstarted(seconds): for those who raise one because their own deadline has passed.
-PyObject* timeout_unstarted(PyObject* type, PyObject* seconds) {
-  const Ref args = Ref::steal(PyTuple_Pack(1, seconds));
-  if (!args) return nullptr;
-  Ref self = Ref::steal(timeout_new(reinterpret_cast<PyTypeObject*>(type), args.get(), nullptr));
-  if (!self || !take_arguments(timeout_of(self.get()), args.get(), nullptr)) return nullptr;
+// unstarted(seconds, exception): for those who raise one because their own deadline has passed.
+PyObject* timeout_unstarted(PyObject* type, PyObject* args, PyObject* kwargs) {
+  Ref self = Ref::steal(timeout_new(reinterpret_cast<PyTypeObject*>(type), args, nullptr));
+  if (!self || !take_arguments(timeout_of(self.get()), args, kwargs)) return nullptr;
   return self.release();
+}
+
+// A copy, or one that comes from another process, is nobody's limit.
+PyObject* timeout_reduce(PyObject* self, PyObject*) {
+  const TimeoutObject* timeout = timeout_of(self);
+  auto* type = reinterpret_cast<PyObject*>(Py_TYPE(self));
+  const Ref make = Ref::steal(PyObject_GetAttrString(type, "unstarted"));
+  if (!make) return nullptr;
+  PyObject* own = timeout->base.dict != nullptr ? timeout->base.dict : Py_None;
+  return Py_BuildValue("O(OO)O", make.get(), timeout->seconds, timeout->exception, own);
 }
 
 PyObject* get_pending(PyObject* self, void*) {
@@ -177,8 +185,11 @@ PyMethodDef methods[] = {
      "start($self, /)\n--\n\nCount `seconds` from now, in the green that calls this."},
     {"cancel", timeout_cancel, METH_NOARGS,
      "cancel($self, /)\n--\n\nIt will not be raised; harmless when it was."},
-    {"unstarted", timeout_unstarted, METH_O | METH_CLASS,
-     "unstarted($type, seconds, /)\n--\n\nOne that does not count, to be raised by hand."},
+    {"unstarted", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(timeout_unstarted)),
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+     "unstarted($type, seconds=None, exception=None)\n--\n\n"
+     "One that does not count, to be raised by hand. Copies are such."},
+    {"__reduce__", timeout_reduce, METH_NOARGS, nullptr},
     {"__enter__", timeout_enter, METH_NOARGS, nullptr},
     {"__exit__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(timeout_exit)),
      METH_FASTCALL, nullptr},

@@ -152,13 +152,19 @@ PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py
   if (turns == nullptr || !spend_turn(fd)) return nullptr;
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
+  Py_ssize_t total = 0;
   for (;;) {
-    if (!file.check()) return nullptr;
-    const Result<std::size_t> sent = io::send_file(
-        fd, file_fd, offset, static_cast<std::size_t>(count), Duration::max(), file.closes());
-    if (sent.ok()) return PyLong_FromSize_t(*sent);
-    if (sent.error().code == EINVAL) return call.pass_on();
-    if (turn.failed(sent.error(), kNever)) return nullptr;
+    std::size_t moved = 0;
+    const Result<std::size_t> sent =
+        io::send_file(fd, file_fd, offset + total, static_cast<std::size_t>(count - total),
+                      Duration::max(), file.closes(), &moved);
+    total += static_cast<Py_ssize_t>(moved);
+    if (sent.ok() || (total > 0 && py::is_thrown_at())) return PyLong_FromSsize_t(total);
+    if (total == 0 && sent.error().code == EINVAL) return call.pass_on();
+    if (!turn.failed(sent.error(), kNever) && file.check()) continue;
+    if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
+    PyErr_Clear();  // What went is reported; the error comes again with the next call.
+    return PyLong_FromSsize_t(total);
   }
 }
 

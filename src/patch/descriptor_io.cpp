@@ -45,15 +45,20 @@ ssize_t read_at_once(int fd, io::Bytes into, std::int64_t offset) {
 }
 
 // From a regular file, behind the `*count` bytes that have come already.
-Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+Moved read_pieces(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+  const bool moves = offset < 0;  // The file's own position.
   while (*count < into.size()) {
     const io::Bytes rest = into.subspan(*count);
     const io::Bytes piece = rest.first(std::min(rest.size(), kReadAtOnce));
-    const std::int64_t at = offset < 0 ? -1 : offset + static_cast<std::int64_t>(*count);
+    // Not at "the position": io_uring takes and sets it without the lock that read(2) has for it.
+    const std::int64_t at =
+        moves ? ::lseek(fd, 0, SEEK_CUR) : offset + static_cast<std::int64_t>(*count);
+    if (at < 0) return *count > 0 ? Moved::some : Moved::none;
     const Result<std::size_t> got = io::read(fd, piece, at);
     if (got.ok() && *got == 0) break;
     if (got.ok()) {
       *count += *got;
+      if (moves) ::lseek(fd, at + static_cast<std::int64_t>(*got), SEEK_SET);
       const StillOpen open(fd);
       py::scheduler_or_null()->yield();
       if (!open.check()) return Moved::failed;
@@ -71,6 +76,15 @@ Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count)
     if (py::raise_if_interrupted()) return Moved::failed;
   }
   return Moved::some;
+}
+
+// One after the other where they share the file's position.
+Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+  if (offset >= 0) return read_pieces(fd, into, offset, count);
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr) return Moved::failed;
+  Turn turn(*turns, Direction::reading);
+  return turn.take(kNever) ? read_pieces(fd, into, offset, count) : Moved::failed;
 }
 
 // From what has to be waited for.
@@ -129,6 +143,17 @@ PyObject* write_everything(int fd, io::ConstBytes from) {
   return PyLong_FromSize_t(total);
 }
 
+// By write(2) itself, which has the lock of the file's position; io_uring has not, and others may
+// write at the same one, by whatever descriptor.
+PyObject* write_file(const Call& call, int fd) {
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
+  Turn turn(*turns, Direction::writing);
+  if (!turn.take(kNever)) return nullptr;
+  const py::HoldBack hold_back;  // What is written is reported.
+  return call_natively(call, NativeWork::wait, "a file", StillOpen(fd));
+}
+
 PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
   const auto bytes = static_cast<std::size_t>(data.len);
   if (bytes == 0) return call.pass_on();
@@ -136,8 +161,10 @@ PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
   if (bytes > kTerminalAtOnce && ::isatty(fd) == 1 && !is_nonblocking(fd))
     return call_natively(call, NativeWork::wait, "a terminal", StillOpen(fd));
   if (bytes <= PIPE_BUF) return when_ready(call, fd, Direction::writing);
-  const bool at_once = is_disk_file(fd) ? bytes <= kWriteAtOnce : is_nonblocking(fd);
+  const bool file = is_disk_file(fd);
+  const bool at_once = file ? bytes <= kWriteAtOnce && !has_waiters(fd) : is_nonblocking(fd);
   if (at_once) return spend_turn(fd) ? call.pass_on() : nullptr;
+  if (file) return write_file(call, fd);
   return write_everything(fd, {static_cast<const std::byte*>(data.buf), bytes});
 }
 
@@ -173,7 +200,9 @@ Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count
   if (into.empty()) return Moved::none;
   if (!spend_turn(fd)) return Moved::failed;
   if (py::is_thrown_at() && py::raise_if_interrupted()) return Moved::failed;
-  if (offset < 0 && has_waiters(fd)) return read_in_turn(fd, into, count);
+  const bool queues = offset < 0 && has_waiters(fd);
+  if (queues && is_disk_file(fd)) return read_file(fd, into, offset, count);
+  if (queues) return read_in_turn(fd, into, count);
   const ssize_t got = read_at_once(fd, into, offset);
   if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP) return Moved::none;
   const bool unknown = got < 0 && errno == EOPNOTSUPP;

@@ -249,6 +249,7 @@ bool end_all_waits(int fd, FdTurns& turns) {
   if (!py::can_park()) {
     wait_natively(turns);
   } else {
+    const py::HoldBack hold_back;  // Their waits have ended: now it must be closed.
     while (!others_have_left(turns) && !raised) {
       py::park_on(&turns.closing, kNever, false, "others to leave the descriptor");
       raised = py::raise_if_interrupted();

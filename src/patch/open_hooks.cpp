@@ -97,12 +97,15 @@ PyObject* lock_by_trying(const Call& call, int at_once) {
     if (item == nullptr) return nullptr;
     PyTuple_SET_ITEM(arguments.get(), i, item);
   }
+  int fd = -1;
+  if (!as_int(call.item(0), &fd)) fd = -1;  // A file, which knows whether it is open.
+  const StillOpen open(fd);
   constexpr Duration kLongestPause = std::chrono::milliseconds(16);
   for (Duration pause = std::chrono::milliseconds(1);; pause = std::min(2 * pause, kLongestPause)) {
     PyObject* locked = call.original(arguments.get());
     if (locked != nullptr || PyErr_ExceptionMatches(PyExc_BlockingIOError) == 0) return locked;
     PyErr_Clear();
-    if (!py::sleep_for(pause)) return nullptr;
+    if (!py::sleep_for(pause) || !open.check()) return nullptr;
   }
 }
 

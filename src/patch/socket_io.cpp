@@ -6,14 +6,20 @@ namespace greenwsgi::patch {
 
 namespace {
 
-std::optional<std::size_t> receive_once(
-    PyObject* socket, FdTurns& turns, io::Bytes into, int flags, Instant deadline) {
+// `has_some`: what is thrown at the green can wait for its next call; 0 then.
+std::optional<std::size_t> receive_once(PyObject* socket,
+                                        FdTurns& turns,
+                                        io::Bytes into,
+                                        int flags,
+                                        Instant deadline,
+                                        bool has_some = false) {
   const int fd = layout::socket_head(socket).fd;
   Turn turn(turns, Direction::reading);
   if (!turn.take(deadline)) return std::nullopt;
   for (;;) {
     const Result<std::size_t> got = io::recv(fd, into, flags, deadline, &turns.plain);
     if (got.ok()) return *got;
+    if (has_some && py::is_thrown_at()) return 0;
     if (turn.failed(got.error(), deadline)) return std::nullopt;
   }
 }
@@ -32,7 +38,7 @@ std::optional<std::size_t> receive(PyObject* socket, io::Bytes into, int flags) 
   if (!all || !got || *got == 0) return got;
   std::size_t total = *got;
   while (total < into.size()) {
-    got = receive_once(socket, *turns, into.subspan(total), flags, deadline);
+    got = receive_once(socket, *turns, into.subspan(total), flags, deadline, true);
     if (!got && PyErr_ExceptionMatches(PyExc_OSError))
       PyErr_Clear();  // What came is reported.
     else if (!got)

@@ -72,7 +72,8 @@ PyObject* hook_recv(Call& call) {
       leave_to_original(call.self(), flags)) {
     return call.pass_on();
   }
-  if (ReceiveRoom::fits(static_cast<std::size_t>(size)))
+  // MSG_TRUNC tells of more bytes than there is room for.
+  if (ReceiveRoom::fits(static_cast<std::size_t>(size)) && (flags & MSG_TRUNC) == 0)
     return receive_in_room(call.self(), static_cast<std::size_t>(size), flags);
   PyObject* bytes = PyBytes_FromStringAndSize(nullptr, size);
   if (bytes == nullptr) return nullptr;

@@ -1,6 +1,7 @@
 """AsyncResult: a value or an exception that others wait for."""
 
 import threading
+import traceback
 
 import pytest
 
@@ -57,3 +58,15 @@ def test_a_thread_sets_what_a_green_waits_for_and_the_other_way_round() -> None:
 
     assert green.spawn(answer.get).get(timeout=10) == 2
     thread.join()
+
+
+def test_who_asks_for_a_failure_again_and_again_keeps_nothing() -> None:
+    result = green.AsyncResult()
+    result.set_exception(ValueError("it"))
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="it") as caught:
+            result.get()
+        lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+
+    assert len(lengths) == 1

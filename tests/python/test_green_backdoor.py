@@ -1,5 +1,6 @@
 """green.backdoor: a Python console of a running program, over a socket."""
 
+import io
 import os
 import socket
 import stat
@@ -214,3 +215,12 @@ def test_it_works_patched() -> None:
         with connected(path) as client:
             assert client.say("import time; time.sleep(0.01); 42") == "42\n"
         server.kill(block=True)
+
+
+def test_a_stream_of_a_program_with_a_session_is_iterated_and_entered_as_ever() -> None:
+    stream = backdoor._Stream(io.StringIO("one\ntwo\n"))
+
+    assert next(stream) == "one\n"
+    with stream as entered:
+        assert list(entered) == ["two\n"]
+    assert stream.closed

@@ -89,3 +89,25 @@ def test_the_shutdown_of_a_channel_ends_all_waits() -> None:
         putter.get()
     with pytest.raises(green.ShutDown):
         channel.get()
+
+
+def test_a_callback_that_gets_at_once_meets_who_puts() -> None:
+    channel = green.Channel()
+    found = []
+
+    def get(_: object) -> None:
+        getter = green.spawn(channel.get)
+        found.append(getter)
+
+    channel.rawlink(get)
+    channel.put(1, timeout=10)
+
+    assert found[0].get(timeout=10) == 1
+
+
+def test_a_callback_that_shuts_a_channel_down_ends_who_puts() -> None:
+    channel = green.Channel()
+    channel.rawlink(lambda _: channel.shutdown())
+
+    with pytest.raises(green.ShutDown):
+        channel.put(1, timeout=10)

@@ -1,10 +1,12 @@
 """NativePoolExecutor: concurrent.futures over the pool of native threads."""
 
 import concurrent.futures
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from patched import SECONDS, isolated, patch
@@ -204,3 +206,21 @@ def test_a_forked_child_may_go_on_with_the_executor() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     go.set()
     executor.shutdown()
+
+
+def test_a_call_that_failed_keeps_its_arguments_no_longer_than_its_future() -> None:
+    class Argument:
+        pass
+
+    argument = Argument()
+    gone = weakref.ref(argument)
+    gc.disable()
+    try:
+        with green.NativePoolExecutor() as executor:
+            future = executor.submit(fail, argument)
+            with pytest.raises(TypeError):
+                future.result()
+            del argument, future
+        until(lambda: gone() is None)
+    finally:
+        gc.enable()

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from greens import drain, until
+from greens import drain, in_child, until
 
 import green
 
@@ -131,3 +131,19 @@ def test_a_value_that_comes_back_and_cannot_be_compared_is_kept(monkeypatch) -> 
     assert items.qsize() == 2
     assert items.get() == 1
     assert items.get() == "text"
+
+
+def test_in_a_child_of_a_fork_nobody_else_has_been_given_room() -> None:
+    queue = green.PriorityQueue(1)
+    queue.put(1)
+    putter = green.spawn(queue.put, 2)
+    until(lambda: queue.putting() == 1)
+    queue.get()  # The room is the putter's, who has not run.
+
+    def child() -> bool:
+        queue.put(3, timeout=10)
+        return bool(queue.get() == 3)
+
+    assert in_child(child)
+    putter.join()
+    assert queue.get() == 2

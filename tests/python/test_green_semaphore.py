@@ -251,3 +251,17 @@ def test_a_semaphore_that_its_own_link_refers_to_is_collected() -> None:
     gc.collect()
 
     assert gone() is None
+
+
+def test_a_class_that_derives_from_it_takes_what_it_likes() -> None:
+    class Named(green.Semaphore):
+        def __init__(self, name: str, value: int = 1) -> None:
+            super().__init__(value)
+            self.name = name
+
+    named = Named("two", 2)
+
+    assert (named.name, named.value) == ("two", 2)
+    assert named.acquire()
+    assert named.acquire()
+    assert not named.acquire(blocking=False)

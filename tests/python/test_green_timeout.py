@@ -1,6 +1,9 @@
 """Timeout: whose it is, when it fires, and what it leaves alone."""
 
+import copy
+import pickle
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -125,3 +128,17 @@ def test_it_refuses_what_is_no_time_and_no_exception() -> None:
         green.Timeout(-1)
     with pytest.raises(TypeError, match="exception"):
         green.Timeout(1, "text")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+)
+def test_a_copy_of_a_timeout_does_not_count(
+    copied: Callable[[green.Timeout], green.Timeout],
+) -> None:
+    with green.Timeout(10, ValueError) as timeout:
+        timeout.note = "own"
+        other = copied(timeout)
+
+        assert (other.pending, other.seconds, other.exception) == (False, 10, ValueError)
+        assert other.note == "own"

@@ -225,6 +225,8 @@ def test_a_process_that_is_killed_leaves_a_file_that_lacks_only_its_end(tmp_path
     process = run(program, "500", GREEN_TRACE=str(tmp_path / "trace"))
     assert process.stdout is not None
     assert process.stdout.readline() == b"here\n"
+    while (tmp_path / "trace").read_bytes().count(b"\n") <= 510:
+        assert process.poll() is None  # What is written is a thread's affair.
 
     process.send_signal(signal.SIGKILL)
     process.wait(60)
@@ -262,3 +264,20 @@ def test_a_forked_child_goes_on_in_a_file_of_its_own_where_the_path_has_one(tmp_
         events = events_of(file)
         assert {str(event["pid"]) for event in events} == {file.name.removeprefix("trace-")}
         assert "main" in tracks_of(events)
+
+
+def test_children_of_children_go_on_with_a_trace_of_their_own(tmp_path: Path) -> None:
+    code = (
+        "import os, green\n"
+        "def fork(left):\n"
+        "    if left == 0: return\n"
+        "    if os.fork() == 0: fork(left - 1); os._exit(0)\n"
+        "    os.wait()\n"
+        f"with green.trace({str(tmp_path / 'trace.%p')!r}): fork(2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr == ""
+    assert len(list(tmp_path.iterdir())) == 3

@@ -45,13 +45,14 @@ Status send_all(int fd, std::span<iovec> parts, Duration progress = Duration::ma
 /// without blocking the thread. The socket is O_NONBLOCK in each system call. Bytes sent; fewer
 /// than `count` at the end of the file. EINVAL when the kernel cannot sendfile from this file;
 /// nothing has been sent then. Never raises SIGPIPE. `closes`: a number that changes when `file_fd`
-/// is closed, which ends it with EBADF.
+/// is closed, which ends it with EBADF. `moved`: also on failure, how many bytes were sent.
 Result<std::size_t> send_file(int fd,
                               int file_fd,
                               std::int64_t offset,
                               std::size_t count,
                               Duration progress = Duration::max(),
-                              const unsigned* closes = nullptr);
+                              const unsigned* closes = nullptr,
+                              std::size_t* moved = nullptr);
 
 /// pread(2), or read(2) with offset -1. Regular files do not block the thread.
 Result<std::size_t> read(int fd, Bytes into, std::int64_t offset = -1, Instant deadline = kNever);
