@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from green import _arguments
-from green._core import Green, GreenExit, Semaphore, Timeout, can_park, getcurrent, spawn
+from green._core import Green, GreenExit, Lock, Semaphore, Timeout, can_park, getcurrent, spawn
 from green.waiting import Arrivals, Deadline, Thrown, killall, wait
 
 Function = Callable[..., Any]
@@ -286,6 +286,7 @@ class _Results:
         self._function = function
         self._items: Iterator[Iterable[Any]] | None = items
         self._error: Exception | None = None  # Of the iterables.
+        self._feeding = Lock()
         if maxsize is not None:
             _arguments.count(maxsize, 1, "imap: maxsize must be one or more")
         self._most = group._lookahead() if maxsize is None else maxsize
@@ -346,7 +347,8 @@ class _Results:
     def _spawn_next(self) -> None:
         """Spawn for the next item, after a place was taken; or note that there is none."""
         try:
-            args = next(self._items or iter(()))  # Another consumer may have come to their end.
+            with self._feeding:  # What gives the items may wait.
+                args = next(self._items or iter(()))  # Another consumer may have come to their end.
         except BaseException as end:
             self._group._leave()
             if not isinstance(end, Exception):

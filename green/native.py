@@ -65,6 +65,8 @@ class Proxy:
         object.__setattr__(self, "_autowrap_names", frozenset(autowrap_names))
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("_obj", "_autowrap", "_autowrap_names"):  # One that is being unpickled.
+            raise AttributeError(name)
         value = getattr(self._obj, name)
         if not callable(value):
             return self._wrapped(value, name)

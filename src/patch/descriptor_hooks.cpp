@@ -153,7 +153,7 @@ PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py
   Turn turn(*turns, Direction::writing);
   if (!turn.take(kNever)) return nullptr;
   Py_ssize_t total = 0;
-  for (;;) {
+  while (file.check()) {
     std::size_t moved = 0;
     const Result<std::size_t> sent =
         io::send_file(fd, file_fd, offset + total, static_cast<std::size_t>(count - total),
@@ -161,11 +161,11 @@ PyObject* send_file(const Call& call, int fd, int file_fd, Py_ssize_t offset, Py
     total += static_cast<Py_ssize_t>(moved);
     if (sent.ok() || (total > 0 && py::is_thrown_at())) return PyLong_FromSsize_t(total);
     if (total == 0 && sent.error().code == EINVAL) return call.pass_on();
-    if (!turn.failed(sent.error(), kNever) && file.check()) continue;
-    if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
-    PyErr_Clear();  // What went is reported; the error comes again with the next call.
-    return PyLong_FromSsize_t(total);
+    if (turn.failed(sent.error(), kNever)) break;
   }
+  if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return nullptr;
+  PyErr_Clear();  // What went is reported; the error comes again with the next call.
+  return PyLong_FromSsize_t(total);
 }
 
 PyObject* hook_sendfile(Call& call) {

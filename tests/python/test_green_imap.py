@@ -165,3 +165,16 @@ def test_several_consumers_share_the_values(many, imap) -> None:
 def test_a_maxsize_below_one_is_refused(many, imap) -> None:
     with pytest.raises(ValueError, match="maxsize"):
         imap(many)(abs, [1], maxsize=0)
+
+
+def test_several_consumers_may_share_an_iterable_that_waits(many, imap) -> None:
+    def slowly():
+        for number in range(20):
+            green.sleep(0.001)
+            yield number
+
+    values = imap(many)(lambda value: value, slowly(), maxsize=1)
+    consumers = [green.spawn(list, values) for _ in range(3)]
+
+    shares = [each.get(timeout=20) for each in consumers]
+    assert sorted(itertools.chain(*shares)) == list(range(20))

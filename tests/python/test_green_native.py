@@ -3,6 +3,7 @@
 import contextvars
 import copy
 import os
+import pickle
 import threading
 import traceback
 from typing import Any, Never
@@ -343,3 +344,11 @@ def test_a_proxy_of_a_text_a_truth_or_a_number_is_as_good_as_they_are() -> None:
     assert bool(native.Proxy(True))
     assert hash(native.Proxy(5)) == 5
     assert repr(native.Proxy("x")) == "'x'"
+
+
+def test_a_proxy_can_be_copied_and_pickled() -> None:
+    for copied in (copy.copy, lambda it: pickle.loads(pickle.dumps(it))):
+        proxy = copied(native.Proxy([1]))
+
+        proxy.append(2)
+        assert list(proxy) == [1, 2]

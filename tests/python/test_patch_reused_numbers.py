@@ -109,7 +109,7 @@ def test_a_sendfile_that_waits_for_its_receiver_sends_nothing_of_another_file() 
         arrived = drain(ours.fileno())
 
         assert set(arrived) == set(b"1")
-        assert fate(sender) == errno.EBADF
+        assert fate(sender) == len(arrived) < LARGE
         assert os.lseek(fd, 0, os.SEEK_CUR) == 0
         os.close(fd)
 
