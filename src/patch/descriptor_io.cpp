@@ -143,17 +143,6 @@ PyObject* write_everything(int fd, io::ConstBytes from) {
   return PyLong_FromSize_t(total);
 }
 
-// By write(2) itself, which has the lock of the file's position; io_uring has not, and others may
-// write at the same one, by whatever descriptor.
-PyObject* write_file(const Call& call, int fd) {
-  FdTurns* turns = fd_turns(fd);
-  if (turns == nullptr || !spend_turn(fd)) return nullptr;
-  Turn turn(*turns, Direction::writing);
-  if (!turn.take(kNever)) return nullptr;
-  const py::HoldBack hold_back;  // What is written is reported.
-  return call_natively(call, NativeWork::wait, "a file", StillOpen(fd));
-}
-
 PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
   const auto bytes = static_cast<std::size_t>(data.len);
   if (bytes == 0) return call.pass_on();
@@ -244,6 +233,17 @@ PyObject* when_ready(const Call& call, int fd, Direction direction) {
   if (turns == nullptr) return nullptr;
   Turn turn(*turns, direction);
   return take_and_wait(turn, fd, events_of(direction)) ? call.pass_on() : nullptr;
+}
+
+// By write(2) itself, which has the lock of the file's position; io_uring has not, and others may
+// write at the same one, by whatever descriptor.
+PyObject* write_file(const Call& call, int fd) {
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
+  Turn turn(*turns, Direction::writing);
+  if (!turn.take(kNever)) return nullptr;
+  const py::HoldBack hold_back;
+  return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
 }
 
 PyObject* write_bytes(const Call& call, int fd, PyObject* data) {

@@ -39,6 +39,10 @@ PyObject* when_ready(const Call& call, int fd, Direction direction);
 /// error is set. Switches.
 bool await_ready(int fd, Direction direction);
 
+/// The original, which writes to a regular file, on a native thread; in turn. What is thrown at the
+/// green meanwhile waits, so that what has been written is told. Switches.
+PyObject* write_file(const Call& call, int fd);
+
 constexpr std::size_t kReadAtOnce = 1 << 20;  // Up to a millisecond, into fresh memory.
 /// Up to here a regular file is written at once: that copies into the page cache, which is quicker
 /// than asking another thread to.

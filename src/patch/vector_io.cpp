@@ -103,6 +103,7 @@ PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t 
     const ssize_t count = read_cached(fd, parts, offset);
     if (count >= 0) return PyLong_FromSsize_t(count);
   }
+  const py::HoldBack hold_back;  // What has been read is told.
   return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
 }
 
@@ -110,8 +111,7 @@ PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_f
   const std::size_t bytes = Parts(buffers, PyBUF_SIMPLE).bytes();
   if (bytes == 0) return call.pass_on();
   if (is_disk_file(fd)) {
-    if (bytes > kWriteAtOnce || waits_for_disk)
-      return call_natively(call, NativeWork::wait, "the disk", StillOpen(fd));
+    if (bytes > kWriteAtOnce || waits_for_disk || has_waiters(fd)) return write_file(call, fd);
     return spend_turn(fd) ? call.pass_on() : nullptr;
   }
   if ((bytes <= PIPE_BUF && ::isatty(fd) == 0) || is_nonblocking(fd))

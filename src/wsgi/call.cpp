@@ -114,8 +114,7 @@ void Call::fail() {
   if (!exchange_.head_sent() && !writing_) send_error_page(status);
 }
 
-/// Says in the log what must be said of `exception`; the status that the client gets if there is
-/// still a chance.
+/// say(), and what to do when there is no memory for it.
 int Call::judge(PyObject* exception) {
   try {
     return say(exception);
@@ -125,6 +124,8 @@ int Call::judge(PyObject* exception) {
   }
 }
 
+/// Says in the log what must be said of `exception`; the status that the client gets if there is
+/// still a chance. std::bad_alloc.
 int Call::say(PyObject* exception) {
   if (exception == peer_lost_.get()) {
     log(LogLevel::debug, "%s", title("the client has gone").c_str());

@@ -177,3 +177,24 @@ def test_a_close_that_has_ended_others_waits_closes_also_when_it_is_killed() -> 
         os.close(write_end)
     else:
         raise AssertionError("it is open")
+
+
+@isolated
+def test_a_large_write_that_a_timeout_comes_into_is_told_of() -> None:
+    patch()
+    written = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        data = bytes(64 * MEBIBYTE)
+
+        def write() -> None:
+            for write in (
+                lambda: os.write(file.fileno(), data),
+                lambda: os.writev(file.fileno(), [data]),
+            ):
+                with green.Timeout(0.001, False):
+                    written.append(write())
+                    time.sleep(10)
+
+        together(write)
+        assert written == [len(data)] * 2
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 2 * len(data)

@@ -1,9 +1,9 @@
 // line_writer.hpp - a log file that never makes anybody wait.
 //
 // write() copies a line into memory; a native thread of the writer's own passes what has gathered
-// to the descriptor. Memory is bounded: when the descriptor does not keep up, or there is none,
-// lines are dropped and counted, and the count is written as a line of its own when there is room
-// again. Knows no format.
+// to the descriptor. Memory is bounded: when the descriptor does not keep up, or the process has no
+// memory, lines are dropped and counted, and the count is written as a line of its own when there
+// is room again. Knows no format.
 #pragma once
 
 #include <condition_variable>
