@@ -79,6 +79,9 @@ PyObject* green_get(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (!wait_for(green, timeout, &how)) return nullptr;
   if (how == Woken::timed_out) return raise_timeout(self, timeout);
   if (green->exception != nullptr) {
+    // Each who asks would make it longer, and be kept by it.
+    PyObject* traceback = green->traceback != nullptr ? green->traceback : Py_None;
+    if (PyException_SetTraceback(green->exception, traceback) < 0) return nullptr;
     PyErr_SetObject(PyExceptionInstance_Class(green->exception), green->exception);
     return nullptr;
   }
@@ -225,6 +228,7 @@ int green_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(green->context);
   Py_VISIT(green->value);
   Py_VISIT(green->exception);
+  Py_VISIT(green->traceback);
   Py_VISIT(green->links.list);
   return 0;
 }
@@ -234,6 +238,7 @@ int green_clear(PyObject* self) {
   // A green that has not started is held by its own stack: nothing of it is garbage.
   Py_CLEAR(green->value);
   Py_CLEAR(green->exception);
+  Py_CLEAR(green->traceback);
   Py_CLEAR(green->links.list);
   return 0;
 }

@@ -25,6 +25,7 @@ std::size_t free_count = 0;
 void set_outcome(GreenObject* green, PyObject* exception) {
   const int by_exit = PyErr_GivenExceptionMatches(exception, names.green_exit);
   (by_exit != 0 ? green->value : green->exception) = exception;
+  if (by_exit == 0) green->traceback = PyException_GetTraceback(exception);
 }
 
 void mark_done(GreenObject* green) {
@@ -94,7 +95,8 @@ GreenObject* new_green_object() {
   green->state = nullptr;
   green->number = 0;
   green->function = green->arguments = green->keywords = green->context = nullptr;
-  green->value = green->exception = green->name = green->weakrefs = nullptr;
+  green->value = green->exception = green->traceback = nullptr;
+  green->name = green->weakrefs = nullptr;
   green->mask = kThreadsMask;
   green->links = {};
   green->later = nullptr;
@@ -114,6 +116,7 @@ void free_green_object(GreenObject* green) {
   report_outcome(green);
   Py_CLEAR(green->value);
   Py_CLEAR(green->exception);
+  Py_CLEAR(green->traceback);
   Py_CLEAR(green->function);
   Py_CLEAR(green->arguments);
   Py_CLEAR(green->keywords);

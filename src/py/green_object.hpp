@@ -28,6 +28,7 @@ struct GreenObject {
   PyObject* context;                // Until it starts; null: an empty one.
   PyObject* value;                  // What it returned, or the GreenExit that ended it.
   PyObject* exception;              // What else ended it.
+  PyObject* traceback;              // Of the exception, as it was then; or null.
   PyObject* name;                   // Null until asked for or given.
   PyObject* weakrefs;
   SignalMask mask;               // Its spawner's, until it starts.

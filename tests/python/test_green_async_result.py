@@ -60,9 +60,14 @@ def test_a_thread_sets_what_a_green_waits_for_and_the_other_way_round() -> None:
     thread.join()
 
 
-def test_who_asks_for_a_failure_again_and_again_keeps_nothing() -> None:
-    result = green.AsyncResult()
-    result.set_exception(ValueError("it"))
+@pytest.mark.parametrize("kind", ["AsyncResult", "Green"])
+def test_who_asks_for_a_failure_again_and_again_keeps_nothing(kind: str) -> None:
+    def fail() -> None:
+        raise ValueError("it")
+
+    result = green.AsyncResult() if kind == "AsyncResult" else green.spawn(fail)
+    if kind == "AsyncResult":
+        result.set_exception(ValueError("it"))
     lengths = set()
     for _ in range(3):
         with pytest.raises(ValueError, match="it") as caught:
