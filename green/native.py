@@ -119,6 +119,21 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__setitem__": operator.setitem,
     "__str__": str,
 }
+_ARITHMETIC = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+_BITWISE = ("and", "or", "xor", "lshift", "rshift")
+
+
+def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda obj, other: function(other, obj)
+
+
+for _name in _ARITHMETIC + _BITWISE:
+    _OPERATORS[f"__{_name}__"] = _function = getattr(operator, f"__{_name}__")
+    _OPERATORS[f"__r{_name}__"] = _reflected(_function)
+    _OPERATORS[f"__i{_name}__"] = getattr(operator, f"__i{_name}__")
+for _name in ("__neg__", "__pos__", "__abs__", "__invert__"):
+    _OPERATORS[_name] = getattr(operator, _name)
+
 # What the interpreter takes from nobody but the type itself.
 _PLAIN = frozenset({"__bool__", "__contains__", "__hash__", "__len__", "__repr__", "__str__"})
 _STAY_PROXIES = frozenset({"__copy__", "__deepcopy__", "__iter__"})

@@ -64,7 +64,7 @@ PyObject* raise_timeout(PyObject* self, PyObject* timeout) {
   const Ref module = Ref::share(PyType_GetModule(Py_TYPE(self)));
   const Ref type = Ref::steal(PyObject_GetAttrString(module.get(), "Timeout"));
   if (!type) return nullptr;
-  const Ref instance = Ref::steal(PyObject_CallMethod(type.get(), "unstarted", "O", timeout));
+  const Ref instance = Ref::steal(PyObject_CallMethod(type.get(), "unstarted", "(O)", timeout));
   if (instance) PyErr_SetObject(type.get(), instance.get());
   return nullptr;
 }
@@ -216,7 +216,7 @@ PyObject* green_repr(PyObject* self) {
 
 PyObject* green_await(PyObject* self) {
   const Ref module = Ref::steal(PyImport_ImportModule("green._awaiting"));
-  return module ? PyObject_CallMethod(module.get(), "result_of", "O", self) : nullptr;
+  return module ? PyObject_CallMethod(module.get(), "result_of", "(O)", self) : nullptr;
 }
 
 int green_traverse(PyObject* self, visitproc visit, void* arg) {

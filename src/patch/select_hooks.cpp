@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <new>
 #include <vector>
 
@@ -127,6 +128,9 @@ int descriptor_of(PyObject* object) {
   return number ? static_cast<int>(PyLong_AsLong(number.get())) : -1;
 }
 
+// More is an OverflowError.
+constexpr Duration kLongestEpoll = std::chrono::milliseconds(INT_MAX);
+
 PyObject* epoll_until(const Call& call, PyObject* arguments, Instant deadline) {
   const Ref keep = Ref::share(call.self());
   const int fd = descriptor_of(call.self());
@@ -150,7 +154,8 @@ PyObject* hook_epoll(Call& call) {
   // A negative time-out means none here, unlike in select().
   const bool forever = given[0] == nullptr || given[0] == Py_None || is_negative(given[0]);
   Duration length{};
-  if (!forever && !plain_seconds(given[0], &length)) return call.pass_on();
+  if (!forever && (!plain_seconds(given[0], &length) || length > kLongestEpoll))
+    return call.pass_on();
   if (!forever && length == Duration::zero()) return yield_turn() ? call.pass_on() : nullptr;
   const Ref zero = Ref::steal(PyLong_FromLong(0));
   const Ref arguments = given[1] == nullptr ? Ref::steal(PyTuple_Pack(1, zero.get()))

@@ -1,10 +1,12 @@
 // recvfrom, recvfrom_into, recvmsg, recvmsg_into, sendto, sendmsg: their arguments and results are
 // left to the originals, which are called with MSG_DONTWAIT among the flags until they do not say
-// "would block"; in between the green waits for readiness.
+// "would block"; in between the green waits for readiness. What a blocking stream did not take of
+// a message at once is sent after it, without the message's other parts, as the kernel does it.
 #include <poll.h>
 
 #include "src/patch/socket_hooks.hpp"
 #include "src/patch/socket_io.hpp"
+#include "src/patch/vector_io.hpp"
 
 namespace greenwsgi::patch {
 
@@ -41,7 +43,39 @@ bool would_block() {
   return true;
 }
 
-PyObject* until_ready(const Call& call, const Ref& arguments, Direction direction) {
+std::size_t sum_of_bytes(PyObject* buffers) {
+  std::size_t sum = 0;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(buffers); i++) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(PyTuple_GET_ITEM(buffers, i), &view, PyBUF_SIMPLE) != 0) continue;
+    sum += static_cast<std::size_t>(view.len);
+    PyBuffer_Release(&view);
+  }
+  return sum;
+}
+
+// The rest of a message to a blocking stream that has taken `sent` of its bytes. `flags`: with
+// MSG_DONTWAIT.
+PyObject* with_rest(PyObject* socket, const Turn& turn, PyObject* buffers, int flags, Ref sent) {
+  const std::size_t total = PyLong_AsSize_t(sent.get());
+  if (total >= sum_of_bytes(buffers)) return sent.release();
+  const Ref whole = joined(buffers);
+  if (!whole) {
+    PyErr_Clear();  // No memory: a part has been sent, which is told.
+    return sent.release();
+  }
+  const io::ConstBytes bytes{reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(whole.get())),
+                             static_cast<std::size_t>(PyBytes_GET_SIZE(whole.get()))};
+  const auto all = send_rest(socket, turn, bytes, total, flags & ~(MSG_DONTWAIT | MSG_FASTOPEN));
+  return all ? PyLong_FromSize_t(*all) : nullptr;
+}
+
+// `buffers`, `flags`: of a message to be sent.
+PyObject* until_ready(const Call& call,
+                      const Ref& arguments,
+                      Direction direction,
+                      PyObject* buffers = nullptr,
+                      int flags = 0) {
   PyObject* socket = call.self();
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
@@ -50,8 +84,10 @@ PyObject* until_ready(const Call& call, const Ref& arguments, Direction directio
   Turn turn(*turns, direction);
   if (!turn.take(deadline)) return nullptr;
   for (;;) {
-    PyObject* result = attempt(call, arguments.get());
-    if (result != nullptr || !would_block()) return result;
+    Ref result = Ref::steal(attempt(call, arguments.get()));
+    if (result && buffers != nullptr && is_blocking_stream(socket))
+      return with_rest(socket, turn, buffers, flags, std::move(result));
+    if (result || !would_block()) return result.release();
     const Result<short> ready =
         io::poll(fd, direction == Direction::reading ? POLLIN : POLLOUT, deadline);
     if (!ready.ok() && turn.failed(ready.error(), deadline)) return nullptr;
@@ -90,6 +126,8 @@ PyObject* receive_message(Call& call, const char* const (&names)[N], bool buffer
   if (!call.arrange(names, given) || given[0] == nullptr) return call.pass_on();
   const Ref flags = with_dontwait(given[N - 1], is_blocking(call.self()), kNeverBlocks);
   if (!flags) return call.pass_on();  // Before an iterator is used up.
+  if (is_blocking_stream(call.self()) && (PyLong_AsLong(flags.get()) & MSG_WAITALL) != 0)
+    return receive_natively(call);
   const Ref first = buffers ? as_tuple(given[0]) : Ref::share(given[0]);
   if (!first) return call.pass_on();
   const Ref zero = Ref::steal(PyLong_FromLong(0));
@@ -97,6 +135,14 @@ PyObject* receive_message(Call& call, const char* const (&names)[N], bool buffer
       N == 2 ? Ref::steal(PyTuple_Pack(2, first.get(), flags.get()))
              : Ref::steal(PyTuple_Pack(3, first.get(), or_zero(given[1], zero), flags.get()));
   return arguments ? until_ready(call, arguments, Direction::reading) : nullptr;
+}
+
+PyObject* send_message(const Call& call,
+                       const Ref& arguments,
+                       const Ref& buffers,
+                       const Ref& flags) {
+  const int number = static_cast<int>(PyLong_AsLong(flags.get()));
+  return until_ready(call, arguments, Direction::writing, buffers.get(), number);
 }
 
 }  // namespace
@@ -126,8 +172,9 @@ PyObject* hook_sendto(Call& call) {
   const Ref address =
       resolved_address(layout::socket_head(call.self()).family, call.item(call.count() - 1));
   if (!address) return nullptr;
+  const Ref buffers = Ref::steal(PyTuple_Pack(1, call.item(0)));
   const Ref arguments = Ref::steal(PyTuple_Pack(3, call.item(0), flags.get(), address.get()));
-  return arguments ? until_ready(call, arguments, Direction::writing) : nullptr;
+  return buffers && arguments ? send_message(call, arguments, buffers, flags) : nullptr;
 }
 
 // sendmsg(buffers, ancillary, flags, address), all but the first optional.
@@ -147,7 +194,7 @@ PyObject* hook_sendmsg(Call& call) {
   if (!address) return nullptr;
   const Ref arguments =
       Ref::steal(PyTuple_Pack(4, buffers.get(), ancillary.get(), flags.get(), address.get()));
-  return arguments ? until_ready(call, arguments, Direction::writing) : nullptr;
+  return arguments ? send_message(call, arguments, buffers, flags) : nullptr;
 }
 
 }  // namespace greenwsgi::patch

@@ -43,6 +43,11 @@ bool leave_to_original(PyObject* socket, int flags) {
   return is_blocking(socket) && (flags & kNeverBlocks) != 0;
 }
 
+bool looks_at_all(PyObject* socket, int flags) {
+  constexpr int kBoth = MSG_PEEK | MSG_WAITALL;
+  return (flags & kBoth) == kBoth && is_blocking_stream(socket);
+}
+
 // The arguments (data[, flags]) of a call that is to wait here; false: the original's affair.
 bool take_data(Call& call, Buffer& buffer, int* flags) {
   if (!waits(call.self()) || call.count() < 1 || call.count() > 2) return false;
@@ -72,6 +77,7 @@ PyObject* hook_recv(Call& call) {
       leave_to_original(call.self(), flags)) {
     return call.pass_on();
   }
+  if (looks_at_all(call.self(), flags)) return receive_natively(call);
   // MSG_TRUNC tells of more bytes than there is room for.
   if (ReceiveRoom::fits(static_cast<std::size_t>(size)) && (flags & MSG_TRUNC) == 0)
     return receive_in_room(call.self(), static_cast<std::size_t>(size), flags);
@@ -105,6 +111,7 @@ PyObject* hook_recv_into(Call& call) {
   if (size < 0 || static_cast<std::size_t>(size) > into.size()) return call.pass_on();
   if (size > 0) into = into.first(static_cast<std::size_t>(size));
   if (into.empty()) return call.pass_on();
+  if (looks_at_all(call.self(), flags)) return receive_natively(call);
   const auto got = receive(call.self(), into, flags);
   return got ? PyLong_FromSize_t(*got) : nullptr;
 }

@@ -168,7 +168,8 @@ PyObject* hook_sentinel(Call& call) {
 // A handle of ours for `lock`, which the thread's end releases. Empty: a Python error is set.
 Ref make_handle(PyObject* lock) {
   const Ref module = Ref::steal(PyImport_ImportModule("green._thread_handle"));
-  return module ? Ref::steal(PyObject_CallMethod(module.get(), "ThreadHandle", "O", lock)) : Ref();
+  return module ? Ref::steal(PyObject_CallMethod(module.get(), "ThreadHandle", "(O)", lock))
+                : Ref();
 }
 
 // The threading.Thread that starts itself with its own `handle`, else nullptr; borrowed.

@@ -116,10 +116,14 @@ PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_f
   }
   if ((bytes <= PIPE_BUF && ::isatty(fd) == 0) || is_nonblocking(fd))
     return when_ready(call, fd, Direction::writing);
+  const Ref all = joined(buffers);
+  return all ? write_bytes(call, fd, all.get()) : nullptr;
+}
+
+Ref joined(PyObject* buffers) {
   const Ref empty = Ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
-  const Ref joined =
-      empty ? Ref::steal(PyObject_CallMethod(empty.get(), "join", "O", buffers)) : Ref();
-  return joined ? write_bytes(call, fd, joined.get()) : nullptr;
+  // In parentheses: a bare "O" would pass a tuple's items instead of the tuple.
+  return empty ? Ref::steal(PyObject_CallMethod(empty.get(), "join", "(O)", buffers)) : Ref();
 }
 
 }  // namespace greenwsgi::patch

@@ -12,6 +12,9 @@ namespace greenwsgi::patch {
 /// stands. A new reference. Switches.
 PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t offset);
 
+/// A bytes object of all that is in the sequence `buffers`. Empty: a Python error is set.
+py::Ref joined(PyObject* buffers);
+
 /// Writes all that is in the sequence `buffers`, as where it may block. A new reference. Switches.
 PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_for_disk);
 

@@ -77,11 +77,11 @@ bool check_running_loop(PyThreadState& thread) {
   const Ref before = Ref::share(word[0]);
   const Ref probe = Ref::steal(PyList_New(0));
   if (!probe) return false;
-  const Ref set = Ref::steal(PyObject_CallMethod(asyncio, "_set_running_loop", "O", probe.get()));
+  const Ref set = Ref::steal(PyObject_CallMethod(asyncio, "_set_running_loop", "(O)", probe.get()));
   if (!set) return false;
   const bool found = word[0] == probe.get();
   PyObject* old = before ? before.get() : Py_None;
-  const Ref restored = Ref::steal(PyObject_CallMethod(asyncio, "_set_running_loop", "O", old));
+  const Ref restored = Ref::steal(PyObject_CallMethod(asyncio, "_set_running_loop", "(O)", old));
   return found && restored;
 }
 #endif

@@ -103,7 +103,7 @@ std::string format_exception(PyObject* exception) {
   Ref module = Ref::steal(PyImport_ImportModule("traceback"));
   Ref lines;
   if (module) {
-    lines = Ref::steal(PyObject_CallMethod(module.get(), "format_exception", "O", exception));
+    lines = Ref::steal(PyObject_CallMethod(module.get(), "format_exception", "(O)", exception));
   }
   Ref empty = Ref::steal(PyUnicode_FromString(""));
   Ref text = lines && empty ? Ref::steal(PyUnicode_Join(empty.get(), lines.get())) : Ref();

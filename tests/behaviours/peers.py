@@ -76,6 +76,7 @@ def chosen(names: list[str]) -> list[Scenario]:
 
 
 def cell(text: str) -> str:
+    text = text.replace(f"{ROOT}/", "")
     text = text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
     return text if len(text) <= 100 else text[:97] + "..."
 

@@ -314,6 +314,21 @@ def test_operators_of_a_proxy_run_on_native_threads() -> None:
     assert native.Proxy([1]) < [2]
 
 
+def test_a_proxy_calculates_on_either_side_and_in_place() -> None:
+    proxy = native.Proxy(7)
+
+    assert (proxy + 1, 1 + proxy, proxy - 1, 1 - proxy) == (8, 8, 6, -6)
+    assert (proxy % 4, 2**proxy, native.Proxy("%d") % 1) == (3, 128, "1")
+    assert (-proxy, abs(native.Proxy(-7)), ~proxy, proxy | 8, proxy << 1) == (-7, 7, -8, 15, 14)
+    assert proxy + proxy == 14
+    items: list[int] = []
+    extended = native.Proxy(items)
+    extended += [1]
+    assert (type(extended), items) == (native.Proxy, [1])
+    with pytest.raises(TypeError, match="unsupported operand"):
+        proxy + "text"
+
+
 def test_an_iterator_and_a_copy_of_a_proxy_are_proxies() -> None:
     proxy = native.Proxy([[1], 2])
 

@@ -8,6 +8,7 @@ import os
 import pty
 import tempfile
 import time
+from functools import partial
 from typing import Any
 
 from patched import assert_same, isolated, outcome, patch, together
@@ -54,6 +55,10 @@ def test_a_write_that_is_larger_than_a_pipe_lets_the_reader_run() -> None:
 
     assert written == MEBIBYTE
     assert read == data
+    half = MEBIBYTE // 2
+    for parts in ([data[:half], bytearray(data[half:])], (data[:half], memoryview(data)[half:])):
+        write, take = partial(os.writev, write_end, parts), partial(read_all, read_end, MEBIBYTE)
+        assert together(write, take) == [MEBIBYTE, data]
     assert os.get_blocking(write_end)
 
 

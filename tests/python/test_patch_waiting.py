@@ -233,6 +233,23 @@ def test_epoll_and_selectors_made_before_cooperate() -> None:
 
 
 @isolated
+def test_time_outs_of_epoll_are_taken_as_unpatched() -> None:
+    values = [0, 0.0, 0.001, True, 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
+
+    def outcomes() -> list[Any]:
+        read_end, write_end = os.pipe()
+        with select.epoll() as poll, os.fdopen(read_end), os.fdopen(write_end):
+            poll.register(read_end, select.EPOLLIN)
+            told = [outcome(poll.poll, value) for value in values]
+            return [*told, outcome(poll.poll, 0, 0), outcome(poll.poll, timeout=0, maxevents=1)]
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
+
+
+@isolated
 def test_two_asyncio_loops_run_in_two_greens() -> None:
     patch()
     order: list[str] = []
