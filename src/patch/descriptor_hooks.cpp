@@ -119,6 +119,11 @@ PyObject* hook_eventfd_write(Call& call) {
 
 // --- splice
 
+bool is_pipe(int fd) {
+  struct stat status;
+  return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 PyObject* hook_splice(Call& call) {
   PyObject* given[6] = {};
   int from = -1, to = -1, flags = 0;
@@ -126,7 +131,8 @@ PyObject* hook_splice(Call& call) {
       !call.arrange({"src", "dst", "count", "offset_src", "offset_dst", "flags"}, given) ||
       given[2] == nullptr || !as_int(given[0], &from) || !as_int(given[1], &to) || from < 0 ||
       to < 0 || (given[5] != nullptr && !as_int(given[5], &flags)) ||
-      (flags & SPLICE_F_NONBLOCK) != 0 || is_nonblocking(from) || is_nonblocking(to)) {
+      (flags & SPLICE_F_NONBLOCK) != 0 || is_nonblocking(from) || is_nonblocking(to) ||
+      (!is_pipe(from) && !is_pipe(to))) {  // Which is refused at once.
     return call.pass_on();
   }
   const StillOpen open(from, to);

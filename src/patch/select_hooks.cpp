@@ -116,8 +116,9 @@ PyObject* hook_select(Call& call) {
 
 bool is_negative(PyObject* number) {
   if (PyFloat_Check(number)) return PyFloat_AS_DOUBLE(number) < 0.0;
-  if (!PyLong_Check(number)) return false;
-  const double value = PyLong_AsDouble(number);
+  if (!PyIndex_Check(number)) return false;
+  const Ref index = Ref::steal(PyNumber_Index(number));
+  const double value = index ? PyLong_AsDouble(index.get()) : -1.0;
   const bool too_large = value == -1.0 && PyErr_Occurred() != nullptr;
   PyErr_Clear();
   return !too_large && value < 0.0;

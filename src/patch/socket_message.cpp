@@ -96,11 +96,9 @@ PyObject* until_ready(const Call& call,
 
 // `flags` with MSG_DONTWAIT, or empty without an error when it is no number or needs no waiting.
 Ref with_dontwait(PyObject* flags, bool blocking, int never_blocks) {
-  const long value = flags == nullptr ? 0 : PyLong_Check(flags) ? PyLong_AsLong(flags) : -1;
-  if (value < 0 || value > INT_MAX || (blocking && (value & never_blocks) != 0)) {
-    PyErr_Clear();
-    return Ref();
-  }
+  int value = 0;
+  if (flags != nullptr && !as_int(flags, &value)) return Ref();
+  if (value < 0 || (blocking && (value & never_blocks) != 0)) return Ref();
   return Ref::steal(PyLong_FromLong(value | MSG_DONTWAIT));
 }
 

@@ -93,6 +93,7 @@ ssize_t read_cached(int fd, const Parts& parts, std::int64_t offset) try {
 
 PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t offset) {
   {
+    if (PySequence_Check(buffers) == 0) return call.pass_on();  // Which takes no iterator.
     const Parts parts(buffers, PyBUF_WRITABLE);
     if (parts.bytes() == 0) return call.pass_on();
     // What cannot seek refuses an offset.
@@ -108,6 +109,7 @@ PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t 
 }
 
 PyObject* write_vector(const Call& call, int fd, PyObject* buffers, bool waits_for_disk) {
+  if (PySequence_Check(buffers) == 0) return call.pass_on();
   const std::size_t bytes = Parts(buffers, PyBUF_SIMPLE).bytes();
   if (bytes == 0) return call.pass_on();
   if (is_disk_file(fd)) {

@@ -40,11 +40,10 @@ bool plain_seconds(PyObject* seconds, Duration* length) {
 }
 
 bool as_int(PyObject* number, int* value) {
-  if (number == nullptr || !PyLong_Check(number)) return false;
-  int overflow = 0;
-  const long wide = PyLong_AsLongAndOverflow(number, &overflow);
+  Py_ssize_t wide = 0;
+  if (!as_size(number, &wide) || wide < INT_MIN || wide > INT_MAX) return false;
   *value = static_cast<int>(wide);
-  return overflow == 0 && wide >= INT_MIN && wide <= INT_MAX;
+  return true;
 }
 
 bool as_size(PyObject* number, Py_ssize_t* size) {

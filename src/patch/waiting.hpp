@@ -12,8 +12,8 @@ namespace greenwsgi::patch {
 /// Rounded up to nanoseconds, as CPython rounds time-outs.
 bool plain_seconds(PyObject* seconds, Duration* length);
 
-/// The value of an int object that fits an int. False for all else, without an error: the original
-/// says what is wrong.
+/// The value of what stands for an int, and fits one. False for all else, without an error: the
+/// original says what is wrong.
 bool as_int(PyObject* number, int* value);
 
 /// A size as "n" of PyArg_Parse takes it; false otherwise, likewise.

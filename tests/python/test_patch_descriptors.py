@@ -181,6 +181,8 @@ def test_errors_and_descriptors_that_do_not_block_are_the_originals() -> None:
                 outcome(os.writev, full_write_end, ["text"]),
                 outcome(os.write, read_end, bytes(MEBIBYTE)),
                 outcome(os.readv, read_end, [bytearray(1)]),
+                outcome(os.readv, file, iter([bytearray(1)])),
+                outcome(os.writev, write_end, iter([b"x"])),
                 outcome(os.writev, 1 << 20, [b"x"]),
                 outcome(os.close, -1),
                 outcome(os.close, 1 << 20),

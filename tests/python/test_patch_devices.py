@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import pty
+import socket
 import struct
 import subprocess
 import sys
@@ -310,6 +311,10 @@ def test_splice_waits_for_both_ends() -> None:
         BlockingIOError
     )
     assert together(lambda: outcome(os.splice, first[0], 999, 5))[0][0] is OSError
+    one, two = socket.socketpair()
+    with one, two:  # Neither is a pipe.
+        invalid = (OSError, "[Errno 22] Invalid argument")
+        assert together(lambda: outcome(os.splice, one.fileno(), two.fileno(), 5)) == [invalid]
     os.close(first[1])
     assert together(move) == [0]
 

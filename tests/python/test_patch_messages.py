@@ -113,6 +113,33 @@ def test_a_message_to_a_socket_with_a_time_out_is_sent_in_part_as_natively() -> 
 
 
 @isolated
+def test_flags_and_descriptors_may_be_any_objects_that_stand_for_numbers() -> None:
+    class Index:
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def __index__(self) -> int:
+            return self.value
+
+    patch()
+    one, two = socket.socketpair()
+    calls: list[Callable[[], Any]] = [
+        lambda: two.recvfrom(9, Index(socket.MSG_NOSIGNAL)),
+        lambda: two.recvmsg(9, 0, Index(socket.MSG_NOSIGNAL)),
+        lambda: os.read(Index(two.fileno()), 9),  # type: ignore[arg-type]
+    ]
+
+    with one, two, Ticker() as ticker:
+        for call in calls:
+            reading = green.spawn(call)
+            green.sleep(0.1)
+            one.send(b"x")
+            reading.get()
+
+    assert ticker.longest < Ticker.LIMIT
+
+
+@isolated
 def test_who_waits_for_all_bytes_gets_them_all() -> None:
     patch()
     room = bytearray(6)

@@ -234,7 +234,11 @@ def test_epoll_and_selectors_made_before_cooperate() -> None:
 
 @isolated
 def test_time_outs_of_epoll_are_taken_as_unpatched() -> None:
-    values = [0, 0.0, 0.001, True, 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
+    class Index:
+        def __index__(self) -> int:
+            return 0
+
+    values = [0, 0.0, 0.001, True, Index(), 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
 
     def outcomes() -> list[Any]:
         read_end, write_end = os.pipe()
