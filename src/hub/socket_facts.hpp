@@ -1,4 +1,4 @@
-// socket_facts.hpp - what both hubs must ask a socket, because O_NONBLOCK and MSG_WAITALL do not
+// socket_facts.hpp - what the hubs must ask a socket, because O_NONBLOCK and MSG_WAITALL do not
 // explain themselves. Each function is one or two quick system calls.
 #pragma once
 
@@ -23,6 +23,13 @@ inline int connect_result(int fd) {
   bytes = sizeof peer;
   if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &bytes) == 0) return 0;
   return errno == ENOTCONN ? -EAGAIN : -errno;
+}
+
+/// Can accept(2) succeed here? No event tells that it cannot, on a datagram socket.
+inline bool is_listening(int fd) {
+  int listens = 0;
+  socklen_t bytes = sizeof listens;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens != 0;
 }
 
 /// Does MSG_WAITALL mean "until the buffer is full", rather than "one message"?
@@ -63,8 +70,9 @@ inline short events_awaited(const Op& op) {
   return 0;
 }
 
-/// Has the caller asked not to wait, for this one operation?
+/// Has the caller asked not to wait, for this one operation? Or is there nothing to wait for?
 inline bool must_not_wait(const Op& op) {
+  if (op.kind == Op::Kind::accept) return !is_listening(op.fd);
   const bool has_message_flags = op.kind == Op::Kind::recv || op.kind == Op::Kind::recv_multishot ||
                                  op.kind == Op::Kind::send || op.kind == Op::Kind::sendmsg;
   return has_message_flags && (op.flags & MSG_DONTWAIT) != 0;

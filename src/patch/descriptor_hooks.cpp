@@ -124,6 +124,10 @@ bool is_pipe(int fd) {
   return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
+bool takes_offset(int fd, PyObject* offset) {
+  return offset == nullptr || offset == Py_None || is_disk_file(fd);
+}
+
 PyObject* hook_splice(Call& call) {
   PyObject* given[6] = {};
   int from = -1, to = -1, flags = 0;
@@ -132,7 +136,9 @@ PyObject* hook_splice(Call& call) {
       given[2] == nullptr || !as_int(given[0], &from) || !as_int(given[1], &to) || from < 0 ||
       to < 0 || (given[5] != nullptr && !as_int(given[5], &flags)) ||
       (flags & SPLICE_F_NONBLOCK) != 0 || is_nonblocking(from) || is_nonblocking(to) ||
-      (!is_pipe(from) && !is_pipe(to))) {  // Which is refused at once.
+      // What is refused at once:
+      (!is_pipe(from) && !is_pipe(to)) || !takes_offset(from, given[3]) ||
+      !takes_offset(to, given[4])) {
     return call.pass_on();
   }
   const StillOpen open(from, to);

@@ -312,9 +312,11 @@ def test_splice_waits_for_both_ends() -> None:
     )
     assert together(lambda: outcome(os.splice, first[0], 999, 5))[0][0] is OSError
     one, two = socket.socketpair()
-    with one, two:  # Neither is a pipe.
+    with one, two:  # Neither is a pipe; a pipe has no offsets.
         invalid = (OSError, "[Errno 22] Invalid argument")
         assert together(lambda: outcome(os.splice, one.fileno(), two.fileno(), 5)) == [invalid]
+        illegal = (OSError, "[Errno 29] Illegal seek")
+        assert together(lambda: outcome(os.splice, first[0], one.fileno(), 5, 0)) == [illegal]
     os.close(first[1])
     assert together(move) == [0]
 

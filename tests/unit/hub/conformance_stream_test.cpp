@@ -237,6 +237,19 @@ TEST_CASE_TEMPLATE("accept: a new descriptor with the flags that were asked for"
   }
 }
 
+TEST_CASE_TEMPLATE("accept: what is no listening stream is refused at once", TypeParam, GW_HUBS) {
+  GW_HUB_OR_SKIP(made, hub);
+  for (const auto& [type, error] : {std::pair{SOCK_DGRAM, EOPNOTSUPP}, {SOCK_STREAM, EINVAL}}) {
+    const Ends ends{::socket(AF_INET, type, 0), -1};
+    TestOp op(Op::Kind::accept, ends.a);
+
+    hub.submit(op);
+
+    CHECK(run(hub, op));
+    CHECK(op.result == -error);
+  }
+}
+
 TEST_CASE_TEMPLATE("connect: succeeds, is refused, and leaves O_NONBLOCK as it was",
                    TypeParam,
                    GW_HUBS) {
