@@ -1,5 +1,7 @@
-// os.close, and close() of _socket and its sockets: first they end the waits of greens for the
-// descriptor. Needed by every group whose waits are turns (fd_turns.hpp).
+// os.close, closerange and dup2, and close() of _socket and its sockets: first they end the waits
+// of greens for the descriptor. Needed by every group whose waits are turns (fd_turns.hpp).
+#include <fcntl.h>
+
 #include "src/patch/fd_turns.hpp"
 #include "src/patch/hooks.hpp"
 #include "src/patch/layout.hpp"
@@ -21,6 +23,23 @@ PyObject* hook_close_number(Call& call) {
   return close_after_waits(call, known ? fd : -1);
 }
 
+PyObject* hook_closerange(Call& call) {
+  int low = 0, high = 0;
+  const bool known = call.count() == 2 && call.keywords() == nullptr &&
+                     as_int(call.item(0), &low) && as_int(call.item(1), &high);
+  return !known || before_close_range(low, high) ? call.pass_on() : nullptr;
+}
+
+// dup2(fd, fd2, inheritable=True) closes fd2, unless it fails or they are one.
+PyObject* hook_dup2(Call& call) {
+  PyObject* given[3] = {};
+  int from = -1, to = -1;
+  const bool closes = call.arrange({"fd", "fd2", "inheritable"}, given) && given[0] != nullptr &&
+                      given[1] != nullptr && as_int(given[0], &from) && as_int(given[1], &to) &&
+                      from != to && ::fcntl(from, F_GETFD) >= 0;
+  return close_after_waits(call, closes ? to : -1);
+}
+
 PyObject* hook_close_socket(Call& call) {
   return close_after_waits(call, layout::socket_head(call.self()).fd);
 }
@@ -28,6 +47,8 @@ PyObject* hook_close_socket(Call& call) {
 constexpr Target targets[] = {
     target<hook_close_number, 0>("posix", nullptr, "close"),
     target<hook_close_number, 1>("_socket", nullptr, "close"),
+    target<hook_closerange>("posix", nullptr, "closerange"),
+    target<hook_dup2>("posix", nullptr, "dup2"),
     target<hook_close_socket>("_socket", "socket", "close"),
 };
 

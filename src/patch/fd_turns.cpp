@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <condition_variable>
@@ -269,6 +270,19 @@ bool before_close(int fd) {
   if (!turns->idle() && !end_all_waits(fd, *turns)) return false;
   turns->plain.forget();
   turns->tls.forget();
+  return true;
+}
+
+bool before_close_range(int low, int high) {
+  constexpr int kEntries = static_cast<int>(kPageEntries);
+  high = std::min(high, static_cast<int>(kPages) * kEntries);
+  for (int fd = std::max(low, 0); fd < high; fd++) {
+    if (existing(fd) == nullptr) {
+      fd |= kEntries - 1;  // To the end of a page of which nobody has a record.
+    } else if (!before_close(fd)) {
+      return false;
+    }
+  }
   return true;
 }
 

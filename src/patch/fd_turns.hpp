@@ -104,6 +104,9 @@ bool spend_turn(int fd);
 /// May switch. False: a Python error is set, which was thrown at this green while the others left.
 bool before_close(int fd);
 
+/// The same for all from `low` on that are below `high`.
+bool before_close_range(int low, int high);
+
 /// The next read may find what none found before.
 void forget_expectations(int fd);
 

@@ -34,13 +34,15 @@ def two_files(folder: str) -> list[str]:
     return names
 
 
-def close_under_readers(begin: Callable[[int], green.Green]) -> None:
+def close_under_readers(
+    begin: Callable[[int], green.Green], close: Callable[[int], object] = os.close
+) -> None:
     """Closes the descriptor of a reader that has begun, and opens another of the same number."""
     for round_number in range(ROUNDS):
         read, write = os.pipe()
         reader = begin(read)
         green.sleep(0)
-        os.close(read)
+        close(read)
         again, other = os.pipe()
         assert again == read
         os.write(other, b"another's")
@@ -55,6 +57,28 @@ def close_under_readers(begin: Callable[[int], green.Green]) -> None:
 def test_a_read_is_ended_by_a_close_also_when_it_has_not_reached_the_kernel() -> None:
     patch()
     close_under_readers(lambda fd: green.spawn(os.read, fd, 99))
+
+
+@isolated
+def test_a_read_is_ended_by_closerange_and_by_dup2() -> None:
+    patch()
+    close_under_readers(
+        lambda fd: green.spawn(os.read, fd, 99), lambda fd: os.closerange(fd, fd + 1)
+    )
+    for _ in range(ROUNDS):
+        (read, write), (again, other) = os.pipe(), os.pipe()
+        reader = green.spawn(os.read, read, 99)
+        green.sleep(0)
+        assert os.dup2(read, read) == read  # Which closes nothing.
+        green.sleep(0)
+        assert not reader.dead
+        assert os.dup2(again, read) == read
+        os.write(other, b"another's")
+
+        assert fate(reader) == errno.EBADF
+        assert os.read(read, 99) == b"another's"
+        for fd in (read, write, again, other):
+            os.close(fd)
 
 
 @isolated

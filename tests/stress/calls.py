@@ -257,6 +257,7 @@ CALLS = {
     "os.posix_fallocate": "fd offset offset",
     "os.lockf": "fd small count",
     "os.close": "fd=fd",
+    "os.dup2": "fd=fd fd=fd2 blocking=inheritable",
     "os.open": "path=path open=flags small=mode",
     "os.unlink": "path=path",
     "os.remove": "path=path",
