@@ -98,7 +98,7 @@ PyObject* until_ready(const Call& call,
 Ref with_dontwait(PyObject* flags, bool blocking, int never_blocks) {
   int value = 0;
   if (flags != nullptr && !as_int(flags, &value)) return Ref();
-  if (value < 0 || (blocking && (value & never_blocks) != 0)) return Ref();
+  if (blocking && (value & never_blocks) != 0) return Ref();
   return Ref::steal(PyLong_FromLong(value | MSG_DONTWAIT));
 }
 

@@ -196,7 +196,7 @@ KINDS: dict[str, Callable[[World], Values]] = {
     ),
     "flags": lambda w: (
         [0, 0, 0, socket.MSG_PEEK, socket.MSG_DONTWAIT, socket.MSG_WAITALL, socket.MSG_NOSIGNAL],
-        [1 << 30, 1 << 31, 1 << 40, None, 1.0, "0", True, Index(2), Failing(), socket.MSG_OOB],
+        [1 << 30, -1, 1 << 31, 1 << 40, None, 1.0, "0", True, Index(2), Failing(), socket.MSG_OOB],
     ),
     "rights": lambda w: (
         [[], (), [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [102]))]],
