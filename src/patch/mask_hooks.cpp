@@ -29,6 +29,12 @@ void take_indices(PyObject* signals) {
   }
 }
 
+// False for what is no int yet, whose __index__ fails: no Python code may run between the looks at
+// the mask.
+bool is_signal(PyObject* object, int* number) {
+  return PyLong_Check(object) && as_int(object, number);
+}
+
 // As pthread_sigmask(3) does it: what cannot be blocked is left out. What the original refuses may
 // be anything here.
 SignalMask after_change(SignalMask before, int how, PyObject* signals) {
@@ -36,7 +42,7 @@ SignalMask after_change(SignalMask before, int how, PyObject* signals) {
   sigemptyset(&given);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(signals); i++) {
     int number = 0;
-    if (as_int(PyList_GET_ITEM(signals, i), &number)) sigaddset(&given, number);
+    if (is_signal(PyList_GET_ITEM(signals, i), &number)) sigaddset(&given, number);
   }
   sigdelset(&given, SIGKILL);
   sigdelset(&given, SIGSTOP);
@@ -50,7 +56,7 @@ SignalMask after_change(SignalMask before, int how, PyObject* signals) {
 bool leave_out_faults(PyObject* signals) {
   for (Py_ssize_t i = PyList_GET_SIZE(signals); i-- > 0;) {
     int number = 0;
-    const bool fault = as_int(PyList_GET_ITEM(signals, i), &number) && number == SIGSEGV;
+    const bool fault = is_signal(PyList_GET_ITEM(signals, i), &number) && number == SIGSEGV;
     if (fault && PyList_SetSlice(signals, i, i + 1, nullptr) < 0) return false;
   }
   return true;
