@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from patched import Ticker, isolated, outcome, patch, together
+from patched import Index, Ticker, isolated, outcome, patch, together
 
 import green
 
@@ -114,13 +114,6 @@ def test_a_message_to_a_socket_with_a_time_out_is_sent_in_part_as_natively() -> 
 
 @isolated
 def test_flags_and_descriptors_may_be_any_objects_that_stand_for_numbers() -> None:
-    class Index:
-        def __init__(self, value: int) -> None:
-            self.value = value
-
-        def __index__(self) -> int:
-            return self.value
-
     patch()
     one, two = socket.socketpair()
     calls: list[Callable[[], Any]] = [

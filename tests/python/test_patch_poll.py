@@ -12,6 +12,7 @@ from typing import Any
 
 from leaks import once
 from patched import (
+    Index,
     Ticker,
     assert_same,
     isolated,
@@ -175,13 +176,6 @@ def test_what_is_registered_meanwhile_counts_from_the_next_poll_on() -> None:
 
 @isolated
 def test_time_outs_are_taken_as_unpatched() -> None:
-    class Index:
-        def __init__(self, value: int) -> None:
-            self.value = value
-
-        def __index__(self) -> int:
-            return self.value
-
     values = [0, 0.0, 1, 0.25, True, Index(1), Index(1 << 40), 1 << 31, float("nan"), "1", [], b""]
 
     def outcomes() -> list[Any]:
@@ -203,16 +197,12 @@ def test_negative_time_outs_and_none_wait_for_ever() -> None:
 
     read_end, write_end = os.pipe()
 
-    class Index:
-        def __index__(self) -> int:
-            return -5
-
     def wait(*timeout: Any) -> list[tuple[int, int]]:
         poll = select.poll()
         poll.register(read_end, select.POLLIN)
         return poll.poll(*timeout)
 
-    waits = [green.spawn(wait, *timeout) for timeout in [(), (None,), (-1,), (-0.5,), (Index(),)]]
+    waits = [green.spawn(wait, *timeout) for timeout in [(), (None,), (-1,), (-0.5,), (Index(-5),)]]
     with Ticker() as ticker:
         time.sleep(0.05)
     os.write(write_end, b"x")

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from leaks import once
-from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
+from patched import Index, Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 selector = selectors.DefaultSelector()
 pool = concurrent.futures.ThreadPoolExecutor(4)
@@ -234,11 +234,7 @@ def test_epoll_and_selectors_made_before_cooperate() -> None:
 
 @isolated
 def test_time_outs_of_epoll_are_taken_as_unpatched() -> None:
-    class Index:
-        def __index__(self) -> int:
-            return 0
-
-    values = [0, 0.0, 0.001, True, Index(), 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
+    values = [0, 0.0, 0.001, True, Index(0), 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
 
     def outcomes() -> list[Any]:
         read_end, write_end = os.pipe()

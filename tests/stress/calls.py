@@ -142,6 +142,7 @@ class World:
         return socket_at(number, one)
 
     def state(self) -> list[Any]:
+        """What a call may have changed; what it has closed or removed is left out."""
         told: list[Any] = [self.readable(fd) for fd in range(100, 122)]
         for fd in (102, 103, 104):
             with contextlib.suppress(OSError):

@@ -139,6 +139,16 @@ def assert_same(after: list[Any], before: list[Any]) -> None:
     assert not differing, f"patched, unpatched: {differing}"
 
 
+class Index:
+    """What stands for a number without being an int."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
 class Ticker:
     """A green that wakes every few milliseconds and remembers its longest gap, in seconds.
 
