@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from greens import native
+from greens import native, native_names, until
 from nothing_left import nothing_left  # noqa: F401
 from patched import isolated
 
@@ -195,9 +194,7 @@ def test_the_watch_may_be_stopped_when_there_is_none_and_started_again_and_again
     on_native_thread(lambda: debug.watch_hub(1))
     on_native_thread(lambda: debug.watch_hub(None))
     debug.watch_hub(None)
-    for each in Path("/proc/self/task").glob("*/comm"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # The thread has just ended.
-            assert "watchdog" not in each.read_text()
+    until(lambda: "green-watchdog" not in native_names())
 
 
 @pytest.mark.parametrize("report", [1, "print", []])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from greens import until
+from greens import native_names, until
 
 import green
 from green import debug
@@ -240,16 +240,12 @@ def test_a_watch_that_has_ended_lets_go_of_its_report() -> None:
 
 
 def test_watching_can_be_changed_and_ended() -> None:
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))  # A thread stays for a moment after its end.
-
-    before = threads()
     for _ in range(3):
         debug.watch_hub(10.0)
-    until(lambda: threads() == before + 1)
+    until(lambda: native_names().count("green-watchdog") == 1)
     debug.watch_hub(None)
     debug.watch_hub(None)
-    until(lambda: threads() == before)
+    until(lambda: "green-watchdog" not in native_names())
 
 
 @pytest.mark.parametrize("seconds", [0, 0.001, -1.0, float("nan")])
