@@ -1,10 +1,10 @@
 // timer.hpp - "call me at that time, unless I say otherwise".
 //
-// A TimerQueue is a 4-ary heap whose entries carry their deadline beside the pointer, so that a
-// comparison touches no Timer; starting a timer behind all others, the usual case, moves nothing,
-// and each Timer knows its place, so stopping one searches nothing. Timers with one deadline, which
-// with_slack() makes of most, share an entry: they are in a ring, of which the heap knows the
-// first, so that firing thousands of them does not touch thousands of stacks in between. Exact
+// A TimerQueue is a 4-ary heap; starting a timer behind all others, the usual case, moves nothing,
+// and each Timer knows its slot, which knows its place, so stopping one searches nothing. Timers
+// with one deadline, which with_slack() makes of most, share an entry: they are in a ring, of which
+// the heap knows the first. What is compared and linked lies in arrays: the Timer itself is on the
+// stack of who waits, in no cache, and is touched only when it starts, stops and fires. Exact
 // deadlines, no ticks. Callbacks run on the hub's stack, in the order of their deadlines, and never
 // wait.
 #pragma once
@@ -32,16 +32,13 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
   ~Timer();  // Must not be pending.
 
-  bool pending() const { return place_ != kNowhere; }
+  bool pending() const { return slot_ != kNowhere; }
 
  private:
   friend class TimerQueue;
   static constexpr std::uint32_t kNowhere = UINT32_MAX;
-  static constexpr std::uint32_t kInRing = kNowhere - 1;  // Not the first of its ring.
   Callback on_time_;
-  Timer* next_ = nullptr;  // The ring, only while pending.
-  Timer* previous_ = nullptr;
-  std::uint32_t place_ = kNowhere;
+  std::uint32_t slot_ = kNowhere;
 };
 
 class TimerQueue {
@@ -67,10 +64,18 @@ class TimerQueue {
   void fire(Instant now);
 
  private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  /// Of a pending timer, or free.
+  struct Slot {
+    Timer* timer;
+    std::uint32_t next;  // The ring; of a free one: the next that is free.
+    std::uint32_t previous;
+    std::uint32_t place;  // In the heap; kNone: not the first of its ring.
+  };
   struct Entry {
     Instant when;
     std::uint64_t sequence;  // Equal deadlines fire in the order they were started.
-    Timer* timer;            // The first of its ring.
+    std::uint32_t first;     // The slot of the first of its ring.
     bool before(const Entry& other) const {
       return when != other.when ? when < other.when : sequence < other.sequence;
     }
@@ -78,15 +83,20 @@ class TimerQueue {
   /// The ring that was begun last of those whose deadlines have this hash.
   struct Recent {
     Instant when = kNever;
-    Timer* first = nullptr;
+    std::uint32_t first = kNone;
   };
   Recent& recent(Instant when);
+  std::uint32_t take_slot(Timer& timer);
+  /// Of the ring with this slot: the next that fire.
+  void prefetch(std::uint32_t slot) const;
   void remove(std::size_t place);
   void put(std::size_t place, const Entry& entry);
   void sift_up(std::size_t place, const Entry& entry);
   void sift_down(std::size_t place, const Entry& entry);
 
   std::vector<Entry> heap_;
+  std::vector<Slot> slots_;
+  std::uint32_t free_ = kNone;
   std::array<Recent, 16> recent_;
   std::uint64_t sequence_ = 0;
   std::size_t size_ = 0;
