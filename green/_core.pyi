@@ -404,6 +404,9 @@ def native_counts() -> dict[str, int]:
 def current_ident() -> int:
     """threading.get_ident() of the running green."""
 
+def async_exc_address() -> int:
+    """The address of a C function to be called instead of PyThreadState_SetAsyncExc."""
+
 def thread_ident() -> int:
     """threading.get_ident() of the native thread."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from green import _core, _fallback, _grpc, _psycopg, _psycopg3, _thread_handle
+from green import _async_exc, _core, _fallback, _grpc, _psycopg, _psycopg3, _thread_handle
 
 # Keywords and their groups of hooks. Locks, their owners and the end of threads belong together:
 # without one of them a lock excludes wrongly or a join blocks. close() goes with whatever waits for
@@ -87,6 +87,7 @@ def install(**keywords: bool) -> list[str]:
         ):
             messages += _patch(groups)
         if "thread" in chosen:
+            _async_exc.cooperate()
             _grpc.cooperate()
             _thread_handle.cooperate_with_fork()
         if "psycopg" in chosen:

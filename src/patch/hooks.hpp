@@ -62,6 +62,9 @@ extern const Group ident_group;       // ident_hooks.cpp
 extern const Group device_group;      // device_hooks.cpp
 extern const Group semlock_group;     // semlock_hooks.cpp
 
+/// The address, an int, of what is called instead of PyThreadState_SetAsyncExc (ident_hooks.cpp).
+PyObject* async_exc_address(PyObject*, PyObject*);
+
 /// Puts all hooks of the group in place, or none: then why not; "" when they are. A second call
 /// changes nothing. Appends the functions that have changed to the list `changed`.
 std::string install(const Group& group, PyObject* changed);

@@ -1,12 +1,14 @@
-// signal.pthread_kill, time.pthread_getcpuclockid: they take a thread's identity for an address.
+// What is given a thread's identity: signal.pthread_kill and time.pthread_getcpuclockid, which take
+// it for an address, and PyThreadState_SetAsyncExc, which looks for a PyThreadState that has it.
 //
 // A thread that is a green has an identity that no thread of the OS has (src/py/idents.hpp); what
-// is meant is the OS thread that runs it. One that has ended is told as such.
+// is meant is the OS thread that runs it, or the green itself. One that has ended is told as such.
 #include <cerrno>
 
 #include "src/patch/hooks.hpp"
 #include "src/patch/waiting.hpp"
 #include "src/py/inspect.hpp"
+#include "src/py/runtime_state.hpp"
 
 namespace greenwsgi::patch {
 
@@ -36,7 +38,28 @@ constexpr Target targets[] = {
     target<hook_with_ident, 1>("time", nullptr, "pthread_getcpuclockid"),
 };
 
+// As PyThreadState_SetAsyncExc(): how many threads it was, 0 or 1. Whoever runs finds the exception
+// in the thread state, as natively; any other is in a wait, which raises it.
+int set_async_exc(unsigned long ident, PyObject* exception) {
+  py::GreenState* green = py::green_with(ident);
+  if (green == nullptr) return PyThreadState_SetAsyncExc(ident, exception);
+  py::Runtime& runtime = green->runtime();
+  if (runtime.running() == green)
+    return PyThreadState_SetAsyncExc(runtime.thread().thread_id, exception);
+  if (exception == nullptr) return 1;  // To be taken back; but what was thrown has arrived.
+  if (!PyExceptionClass_Check(exception)) {
+    PyErr_Format(PyExc_TypeError, "an exception class is needed, not %.200s",
+                 Py_TYPE(exception)->tp_name);
+    return 0;
+  }
+  return green->throw_at(exception) ? 1 : 0;
+}
+
 }  // namespace
+
+PyObject* async_exc_address(PyObject*, PyObject*) {
+  return PyLong_FromVoidPtr(reinterpret_cast<void*>(set_async_exc));
+}
 
 const Group ident_group = {"ident", targets, nullptr};
 

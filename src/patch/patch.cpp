@@ -240,6 +240,8 @@ PyMethodDef methods[] = {
     {"leave_blocking", leave_blocking, METH_NOARGS,
      "leave_blocking()\n--\n\nTake the last enter_blocking() of the caller back."},
     {"current_ident", current_ident, METH_NOARGS, "threading.get_ident() of the running green."},
+    {"async_exc_address", async_exc_address, METH_NOARGS,
+     "The address of a C function to be called instead of PyThreadState_SetAsyncExc."},
     {"thread_ident", thread_ident, METH_NOARGS, "threading.get_ident() of the native thread."},
     {"park", park, METH_VARARGS, nullptr},
     {"unpark", unpark, METH_O, nullptr},

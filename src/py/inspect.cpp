@@ -154,10 +154,17 @@ unsigned long native_ident(unsigned long ident) {
   const std::uint64_t number = number_of(ident);
   if (number == 0 || number > Fiber::number_taken_last()) return ident;
   if (ident == current_ident()) return PyThread_get_thread_ident();
-  unsigned long found = 0;
+  GreenState* green = green_with(ident);
+  return green != nullptr ? green->runtime().thread().thread_id : 0;
+}
+
+GreenState* green_with(unsigned long ident) {
+  const std::uint64_t number = number_of(ident);
+  GreenState* found = nullptr;
   Runtime::all().for_each([&](Runtime& runtime) {
+    if (runtime.thread().thread_id == ident) found = &runtime.root();
     runtime.greens().for_each([&](GreenState& state) {
-      if (state.fiber().number() == number) found = runtime.thread().thread_id;
+      if (state.fiber().number() == number) found = &state;
     });
   });
   return found;

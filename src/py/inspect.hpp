@@ -25,4 +25,8 @@ Ref green_frame(GreenObject* green);
 /// a green.
 unsigned long native_ident(unsigned long ident);
 
+/// The green that has this ident, the main program of a thread included; nullptr: none has, or its
+/// thread has no greens.
+GreenState* green_with(unsigned long ident);
+
 }  // namespace greenwsgi::py
