@@ -47,6 +47,19 @@ constexpr Target targets[] = {
     target<hook_release, 2>("_thread", "LockType", "__exit__"),
 };
 
+// False as well where the original will raise an error: there is none yet.
+bool is_true(PyObject* blocking) {
+#if PY_VERSION_HEX < 0x030C0000
+  const long number = PyLong_AsLong(blocking);  // An int; from 3.12 on any object.
+  const bool is = number != 0 && number == static_cast<int>(number);
+#else
+  const bool is = PyObject_IsTrue(blocking) == 1;
+#endif
+  if (PyErr_Occurred() == nullptr) return is;
+  PyErr_Clear();
+  return false;
+}
+
 }  // namespace
 
 PyObject* acquire_now = nullptr;
@@ -61,11 +74,7 @@ const char* make_acquire_now() {
 bool acquire_deadline(const Call& call, Instant* deadline) {
   PyObject* given[2] = {};
   if (!call.arrange({"blocking", "timeout"}, given)) return false;
-  if (given[0] != nullptr && given[0] != Py_True) {
-    const int blocking = PyObject_IsTrue(given[0]);
-    if (blocking < 0) PyErr_Clear();
-    if (blocking <= 0) return false;
-  }
+  if (given[0] != nullptr && given[0] != Py_True && !is_true(given[0])) return false;
   if (given[1] == nullptr) return true;
   if (PyLong_CheckExact(given[1]) && PyLong_AsLong(given[1]) == -1) {
     PyErr_Clear();  // An int too large for a long also reads as -1: plain_seconds() tells.

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from leaks import once
-from patched import Ticker, assert_same, isolated, outcome, patch, start_natively, together
+from patched import Index, Ticker, assert_same, isolated, outcome, patch, start_natively, together
 
 import green
 
@@ -129,6 +129,24 @@ def test_wrong_arguments_raise_what_they_raise_unpatched() -> None:
         both = (threading.Lock(), threading.RLock())
         results = [outcome(one.acquire, *args, **named) for one in both for args, named in calls]
         return [*results, outcome(both[0].release), outcome(both[1].release)]
+
+    before = outcomes()
+    patch()
+
+    assert_same(*together(outcomes), before)
+
+
+@isolated
+def test_what_blocking_may_be_is_as_unpatched() -> None:
+    """Up to 3.11 an int, from 3.12 on anything."""
+
+    def outcomes() -> list[Any]:
+        given: list[Any] = ["x", "", 1.5, None, [], 0, 1, -1, 2**31, 2**70, Index(1), Index(0)]
+        return [
+            outcome(make().acquire, blocking)
+            for make in (threading.Lock, threading.RLock)
+            for blocking in given
+        ]
 
     before = outcomes()
     patch()
