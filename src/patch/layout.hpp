@@ -74,6 +74,9 @@ inline unsigned long& semlock_owner(PyObject* lock) {
   return *reinterpret_cast<unsigned long*>(reinterpret_cast<char*>(lock) + semlock_owner_offset);
 }
 
+/// Is what `blocking` of a lock's acquire() is given an int, rather than anything that has a truth?
+inline constexpr bool kBlockingIsInt = PY_VERSION_HEX < 0x030C0000;
+
 /// Is this the lock that CPython (3.11, 3.12) releases by itself when a native thread ends? Such a
 /// release passes no hook.
 bool is_released_by_thread_end(PyObject* lock);

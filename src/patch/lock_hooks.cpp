@@ -49,13 +49,8 @@ constexpr Target targets[] = {
 
 // False as well where the original will raise an error: there is none yet.
 bool is_true(PyObject* blocking) {
-#if PY_VERSION_HEX < 0x030C0000
-  const long number = PyLong_AsLong(blocking);  // An int; from 3.12 on any object.
-  const bool is = number != 0 && number == static_cast<int>(number);
-#else
-  const bool is = PyObject_IsTrue(blocking) == 1;
-#endif
-  if (PyErr_Occurred() == nullptr) return is;
+  const long number = layout::kBlockingIsInt ? PyLong_AsLong(blocking) : PyObject_IsTrue(blocking);
+  if (PyErr_Occurred() == nullptr) return number != 0 && number == static_cast<int>(number);
   PyErr_Clear();
   return false;
 }
