@@ -41,6 +41,8 @@ constexpr Target targets[] = {
 // As PyThreadState_SetAsyncExc(): how many threads it was, 0 or 1. Whoever runs finds the exception
 // in the thread state, as natively; any other is in a wait, which raises it.
 int set_async_exc(unsigned long ident, PyObject* exception) {
+  if (ident == py::current_ident())
+    return PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), exception);
   py::GreenState* green = py::green_with(ident);
   if (green == nullptr) return PyThreadState_SetAsyncExc(ident, exception);
   py::Runtime& runtime = green->runtime();

@@ -162,7 +162,8 @@ GreenState* green_with(unsigned long ident) {
   const std::uint64_t number = number_of(ident);
   GreenState* found = nullptr;
   Runtime::all().for_each([&](Runtime& runtime) {
-    if (runtime.thread().thread_id == ident) found = &runtime.root();
+    const bool has_forked = &runtime == Runtime::current() && ident == forked_ident;
+    if (has_forked || runtime.thread().thread_id == ident) found = &runtime.root();
     runtime.greens().for_each([&](GreenState& state) {
       if (state.fiber().number() == number) found = &state;
     });

@@ -1,7 +1,9 @@
 """PyThreadState_SetAsyncExc by ctypes, under the patch: threads that are greens have no state of
 their own that it could find."""
 
+import concurrent.futures
 import ctypes
+import os
 import queue
 import threading
 import time
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from greens import fork
 from patched import isolated, run_patched, start_natively
 
 import green
@@ -142,6 +145,36 @@ def test_what_the_program_has_said_of_its_arguments_is_kept() -> None:
 
     assert now is not early
     assert now.argtypes == early.argtypes
+
+
+@isolated
+def test_who_has_forked_is_found_in_the_child_by_the_number_it_keeps() -> None:
+    green.monkey_patch()
+
+    def work() -> None:
+        ident = threading.get_ident()
+        with pytest.raises(Stop):
+            raise_in(ident)
+        thread = threading.Thread(target=lambda: raise_in(ident))
+        thread.start()
+        with pytest.raises(Stop):
+            time.sleep(100)
+        thread.join()
+
+    def fork_and_work() -> None:
+        pid = fork()
+        if pid != 0:
+            assert os.waitpid(pid, 0)[1] == 0
+            return
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        executor.submit(fork_and_work).result()
 
 
 def test_ctypes_may_be_imported_after_the_patch() -> None:
