@@ -14,14 +14,8 @@ from green._on_import import when_imported
 
 
 def cooperate() -> None:
-    """From now on, or from when ctypes is imported, it finds greens; once."""
-    global _prepared
-    if not _prepared:
-        when_imported("ctypes", _replace)
-    _prepared = True
-
-
-_prepared = False
+    """From now on, or from when ctypes is imported, it finds greens."""
+    when_imported("ctypes", _replace)
 
 
 def _replace(ctypes: Any) -> None:

@@ -13,14 +13,8 @@ from green._on_import import when_imported
 
 
 def cooperate() -> None:
-    """Has grpcio start its threads natively, now or from when it is imported; once."""
-    global _prepared
-    if not _prepared:
-        when_imported("grpc._cython.cygrpc", _start_natively)
-    _prepared = True
-
-
-_prepared = False
+    """Has grpcio start its threads natively, now or from when it is imported."""
+    when_imported("grpc._cython.cygrpc", _start_natively)
 
 
 def _start_natively(cygrpc: Any) -> None:

@@ -18,11 +18,20 @@ if TYPE_CHECKING:
 
 
 def when_imported(name: str, function: Callable[[ModuleType], None]) -> None:
-    """Calls function(module) once: now, or by whoever imports it, right after its code has run."""
+    """Calls function(module) once: now, or by whoever imports it, right after its code has run.
+
+    Asked for the same a second time it does nothing.
+    """
+    if (name, function) in _asked:
+        return
+    _asked.add((name, function))
     if name in sys.modules:
         function(importlib.import_module(name))  # Which waits for a thread that is still at it.
     else:
         sys.meta_path.insert(0, _Finder(name, function))
+
+
+_asked: set[tuple[str, Callable[[ModuleType], None]]] = set()
 
 
 class _Finder:
@@ -38,8 +47,9 @@ class _Finder:
     ) -> ModuleSpec | None:
         if fullname != self._name:
             return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)
+        place = sys.meta_path.index(self) if self in sys.meta_path else -1
+        for finder in sys.meta_path[place + 1 :]:  # Those in front have been asked.
+            spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
                 return spec

@@ -17,13 +17,11 @@ _MODULE = "psycopg2.extensions"
 
 
 def cooperate() -> None:
-    """Gives psycopg2 its callback, now or when it is imported; once. One of the user's own stays.
+    """Gives psycopg2 its callback, now or when it is imported. One of the user's own stays.
 
     From then on psycopg2 refuses COPY and large objects, as it does with every wait callback.
     """
     global _prepared
-    if _prepared:
-        return
     _prepared = True
     when_imported(_MODULE, _give_callback)
 

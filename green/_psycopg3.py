@@ -18,14 +18,9 @@ from green._on_import import when_imported
 
 
 def cooperate() -> None:
-    """Lets psycopg 3 wait cooperatively, now or from when it is imported; once."""
-    global _prepared
-    if not _prepared and "PSYCOPG_WAIT_FUNC" not in os.environ:
+    """Lets psycopg 3 wait cooperatively, now or from when it is imported."""
+    if "PSYCOPG_WAIT_FUNC" not in os.environ:
         when_imported("psycopg.waiting", _replace_wait)
-    _prepared = True
-
-
-_prepared = False
 
 
 def _replace_wait(waiting: Any) -> None:

@@ -54,6 +54,32 @@ def test_a_module_that_is_there_already_is_given_at_once(module_file: Path) -> N
     assert seen == [module]
 
 
+def test_who_asks_twice_for_the_same_is_told_once(module_file: Path) -> None:
+    module_file.write_text("")
+    seen: list[ModuleType] = []
+    function = seen.append
+    when_imported("late_module", function)
+    when_imported("late_module", function)
+
+    module = import_late_module()
+    when_imported("late_module", function)
+
+    assert seen == [module]
+
+
+def test_two_may_ask_for_one_module(module_file: Path) -> None:
+    module_file.write_text("")
+    one: list[ModuleType] = []
+    other: list[ModuleType] = []
+    when_imported("late_module", one.append)
+    when_imported("late_module", other.append)
+
+    module = import_late_module()
+
+    assert one == other == [module]
+    assert type(module.__loader__).__module__ == "_frozen_importlib_external"
+
+
 def test_an_import_that_fails_is_tried_again(module_file: Path) -> None:
     module_file.write_text("raise OSError('not yet')\n")
     seen: list[ModuleType] = []
