@@ -1,8 +1,8 @@
 // The switch, and the hub's turn. The only file of the project that includes Boost.Context.
 //
-// Who runs where: a fiber leaves by jumping to the hub's stack (leave_to_loop), which runs the next
-// ready fiber (switch_to) or, when all had their turn, the hub (turn). A finished fiber's stack is
-// given back from the hub's stack, never from its own.
+// Who runs where: a fiber leaves by jumping to the next that has its turn or, when all had theirs,
+// to the hub's stack (leave), which asks the hub and jumps to the first that is ready (turn). A
+// finished fiber always goes to the hub's stack, from where its own is given back.
 #include "greenwsgi/fiber/fiber.hpp"
 
 #include <cxxabi.h>
@@ -48,15 +48,27 @@ Fiber::ExceptionState& exception_state() {
   return *reinterpret_cast<Fiber::ExceptionState*>(abi::__cxa_get_globals());
 }
 
+// Whoever jumps sends along where its own context is kept: whoever comes to run stores it there.
+void keep_context(const context::transfer_t& from) {
+  *static_cast<void**>(from.data) = from.fctx;
+}
+
 }  // namespace
 
 #ifdef GREENWSGI_ASAN
 // AddressSanitizer must know on which stack the thread stands; it hands out a fake stack for each.
-#define GW_ASAN_START(save, bottom, bytes) __sanitizer_start_switch_fiber(save, bottom, bytes)
-#define GW_ASAN_FINISH(restore) __sanitizer_finish_switch_fiber(restore, nullptr, nullptr)
+// `next`: whose stack it will be; nullptr: the hub's.
+void Scheduler::announce(void** fake_stack, const Fiber* next) const {
+  if (next != nullptr && next->is_root())
+    return __sanitizer_start_switch_fiber(fake_stack, root_bottom_, root_bytes_);
+  const Stack& stack = next != nullptr ? next->stack_ : loop_stack_;
+  __sanitizer_start_switch_fiber(fake_stack, stack.base, stack.bytes);
+}
+#define GW_ASAN_START(fake_stack, next) announce(fake_stack, next)
+#define GW_ASAN_FINISH(fake_stack) __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr)
 #else
-#define GW_ASAN_START(save, bottom, bytes) void(0)
-#define GW_ASAN_FINISH(restore) void(0)
+#define GW_ASAN_START(fake_stack, next) void(0)
+#define GW_ASAN_FINISH(fake_stack) void(0)
 #endif
 
 // --- Fiber
@@ -115,6 +127,7 @@ Scheduler::Scheduler(Hub& hub, StackPool&& stacks)
     : hub_(hub),
       stacks_(std::move(stacks)),
       running_(&root_),
+      exceptions_(exception_state()),
       previous_current_(this_scheduler),
       root_(*this, Stack{}, 0) {
   root_.state_ = Fiber::State::running;
@@ -123,13 +136,13 @@ Scheduler::Scheduler(Hub& hub, StackPool&& stacks)
   loop_stack_ = *stack;
   loop_context_ =
       context::make_fcontext(loop_stack_.top(), loop_stack_.bytes, [](context::transfer_t from) {
-        auto& self = *static_cast<Scheduler*>(from.data);
+        Scheduler& self = *this_scheduler;
 #ifdef GREENWSGI_ASAN
         // The root is the first to leave. It need not stand on the thread's own stack: in the child
         // of a fork it is the fiber that forked.
         __sanitizer_finish_switch_fiber(nullptr, &self.root_bottom_, &self.root_bytes_);
 #endif
-        self.running_->context_ = from.fctx;
+        keep_context(from);
         self.running_ = nullptr;
         self.loop();
       });
@@ -166,12 +179,11 @@ Result<Fiber*> Scheduler::make_fiber(std::uint64_t number) {
   const auto bytes = static_cast<std::size_t>(start - (*stack).base);
   fiber->context_ = context::make_fcontext(start, bytes, [](context::transfer_t from) {
     GW_ASAN_FINISH(nullptr);
-    auto& self = *static_cast<Fiber*>(from.data);
-    Scheduler& scheduler = self.scheduler_;
-    scheduler.loop_context_ = from.fctx;
+    keep_context(from);
+    Fiber& self = *this_scheduler->running_;
     self.body_(self.argument_);
     self.state_ = Fiber::State::done;
-    scheduler.leave_to_loop(self);
+    self.scheduler_.leave(self);
     GW_ASSERT(!"a finished fiber was resumed");
   });
   alive_ += 1;
@@ -198,44 +210,62 @@ void Scheduler::release(Fiber& fiber) {
 
 // --- Scheduler: switching
 
-void Scheduler::leave_to_loop(Fiber& self) {
+// From the fiber that runs, until it runs again.
+void Scheduler::leave(Fiber& self) {
   if (self.local != nullptr && hooks_.leave != nullptr) hooks_.leave(self.local);
-  self.exceptions_ = exception_state();
-  exception_state() = {};
-#ifdef GREENWSGI_ASAN
-  const bool last_time = self.state_ == Fiber::State::done;
-  GW_ASAN_START(last_time ? nullptr : &self.fake_stack_, loop_stack_.base, loop_stack_.bytes);
-#endif
-  loop_context_ = context::jump_fcontext(loop_context_, this).fctx;
-  GW_ASAN_FINISH(self.fake_stack_);
+  self.exceptions_ = std::exchange(exceptions_, {});
+  const bool done = self.state_ == Fiber::State::done;
+  if (done || !has_next()) {
+    GW_ASAN_START(done ? nullptr : &self.fake_stack_, nullptr);
+    keep_context(context::jump_fcontext(loop_context_, &self.context_));
+    GW_ASAN_FINISH(self.fake_stack_);
+  } else if (Fiber& next = take_next(); &next != &self) {
+    GW_ASAN_START(&self.fake_stack_, &next);
+    keep_context(context::jump_fcontext(next.context_, &self.context_));
+    GW_ASAN_FINISH(self.fake_stack_);
+  }
   GW_ASSERT(running_ == &self);
-  exception_state() = self.exceptions_;
+  exceptions_ = self.exceptions_;
   if (self.local != nullptr && hooks_.enter != nullptr) hooks_.enter(self.local);
 }
 
-// From the hub's stack into `fiber`, until it leaves.
-void Scheduler::switch_to(Fiber& fiber) {
-  GW_ASSERT(running_ == nullptr);
+// Is there a fiber to run before the hub's turn? Of all that have become ready, when the hub was
+// asked just now and would have nothing to do.
+bool Scheduler::has_next() {
+  if (!turn_.empty()) return true;
+  if (ready_.empty() || messages_.load(std::memory_order_relaxed) != nullptr) return false;
+  if (!hub_.idle() || !asked_.lasts()) return false;
+  turn_.splice_back(ready_);
+  return true;
+}
+
+// It runs from now on.
+Fiber& Scheduler::take_next() {
+  Fiber& fiber = turn_.pop_front();
+  if (alive_ > kFibersInCache && !turn_.empty()) turn_.front().prefetch();
   GW_ASSERT(fiber.state_ == Fiber::State::ready);
   fiber.state_ = Fiber::State::running;
   running_ = &fiber;
-#ifdef GREENWSGI_ASAN
-  void* loop_fake_stack = nullptr;
-  const bool root = fiber.is_root();
-  GW_ASAN_START(&loop_fake_stack, root ? root_bottom_ : fiber.stack_.base,
-                root ? root_bytes_ : fiber.stack_.bytes);
-#endif
-  const context::transfer_t back = context::jump_fcontext(fiber.context_, &fiber);
+  return fiber;
+}
+
+// From the hub's stack, until a fiber comes back to it.
+void Scheduler::run_turn() {
+  GW_ASSERT(running_ == nullptr);
+  Fiber& first = take_next();
+  [[maybe_unused]] void* loop_fake_stack = nullptr;
+  GW_ASAN_START(&loop_fake_stack, &first);
+  keep_context(context::jump_fcontext(first.context_, &loop_context_));
   GW_ASAN_FINISH(loop_fake_stack);
-  fiber.context_ = back.fctx;
-  running_ = nullptr;
-  if (fiber.state_ == Fiber::State::done) release(fiber);
+  Fiber& last = *std::exchange(running_, nullptr);
+  if (last.state_ == Fiber::State::done) release(last);
 }
 
 void Scheduler::run_now(Fiber& fiber) {
-  GW_ASSERT(running_ == nullptr);
+  GW_ASSERT(turn_.empty());
   fiber.unlink();
-  switch_to(fiber);
+  turn_.push_back(fiber);
+  run_turn();
 }
 
 void Scheduler::park(Wait& wait) {
@@ -244,7 +274,7 @@ void Scheduler::park(Wait& wait) {
   self.wait_ = &wait;
   self.state_ = Fiber::State::parked;
   if (self.interrupted_ && wait.cancel != nullptr) wait.cancel(wait);
-  leave_to_loop(self);
+  leave(self);
   self.wait_ = nullptr;
 }
 
@@ -259,7 +289,7 @@ void Scheduler::yield() {
   Fiber& self = *running_;
   self.state_ = Fiber::State::ready;
   ready_.push_back(self);
-  leave_to_loop(self);
+  leave(self);
 }
 
 void Scheduler::run() {
@@ -304,14 +334,10 @@ void Scheduler::turn() {
   run_messages();
   hub_.dispatch();
   if (timers_.next() != kNever) timers_.fire(hub_.now());
+  asked_ = {};
 
   turn_.splice_back(ready_);
-  const bool crowded = alive_ > kFibersInCache;
-  while (!turn_.empty()) {
-    Fiber& fiber = turn_.pop_front();
-    if (crowded && !turn_.empty()) turn_.front().prefetch();
-    switch_to(fiber);
-  }
+  while (!turn_.empty()) run_turn();
 }
 
 void Scheduler::post(Message& message) {

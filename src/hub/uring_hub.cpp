@@ -114,14 +114,27 @@ void UringHub::check_enter(int status) {
             status == -EAGAIN || status == -ENOMEM);
 }
 
-void UringHub::enter() {
+bool UringHub::to_submit() const {
+  return io_uring_sq_ready(ring_.get()) > 0;
+}
+
+// Does the kernel have completions that only a call brings into the ring?
+bool UringHub::to_fetch() const {
   constexpr unsigned kFetch = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-  const bool to_submit = io_uring_sq_ready(ring_.get()) > 0;
-  const bool to_fetch = (__atomic_load_n(ring_.get()->sq.kflags, __ATOMIC_RELAXED) & kFetch) != 0;
-  if (!to_submit && !to_fetch) return;
+  return (__atomic_load_n(ring_.get()->sq.kflags, __ATOMIC_RELAXED) & kFetch) != 0;
+}
+
+bool UringHub::idle() const {
+  return !is_behind() && !anything_done() && io_uring_cq_ready(ring_.get()) == 0 && !to_submit() &&
+         !to_fetch();
+}
+
+void UringHub::enter() {
+  const bool submits = to_submit();
+  if (!submits && !to_fetch()) return;
   ++enters_;
-  check_enter(to_submit ? io_uring_submit_and_get_events(ring_.get())
-                        : io_uring_get_events(ring_.get()));
+  check_enter(submits ? io_uring_submit_and_get_events(ring_.get())
+                      : io_uring_get_events(ring_.get()));
 }
 
 void UringHub::sleep(Duration length) {
@@ -134,7 +147,7 @@ void UringHub::sleep(Duration length) {
 }
 
 void UringHub::wait(Instant until) {
-  if (!wake_armed_ || !cancels_.empty() || !backlog_.empty()) send_backlog();
+  if (is_behind()) send_backlog();
   if (until <= known_now_ || anything_done() || io_uring_cq_ready(ring_.get()) > 0) return enter();
   if (until == kNever) return sleep(Duration::max());
   known_now_ = Clock::now();

@@ -22,6 +22,7 @@ class UringHub final : public HubBase {
   void cancel(Op& op) override;
   void wait(Instant until) override;
   void dispatch() override;
+  bool idle() const override;
   const char* name() const override { return "io_uring"; }
 
   /// Calls of io_uring_enter(2) so far. For tests: the promise of none is part of the design.
@@ -36,6 +37,9 @@ class UringHub final : public HubBase {
   void send_cancel(Op& op);
   void arm_wake();
   void send_backlog();
+  bool is_behind() const { return !wake_armed_ || !cancels_.empty() || !backlog_.empty(); }
+  bool to_submit() const;
+  bool to_fetch() const;
   void enter();
   void sleep(Duration length);
   void check_enter(int status);

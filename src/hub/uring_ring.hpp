@@ -33,6 +33,7 @@ class UringRing {
   std::string open(const UringSizes& sizes);
 
   io_uring* get() { return &ring_; }
+  const io_uring* get() const { return &ring_; }
   UringBuffers& buffers() { return buffers_; }
   bool owned_by_this_process() const;
 

@@ -154,7 +154,8 @@ class Scheduler {
   void park(Wait& wait);
   /// Makes a parked fiber ready, at the end of the queue. Only on the scheduler's thread.
   void unpark(Fiber& fiber);
-  /// Lets every other ready fiber, and the hub, have a turn.
+  /// Lets every other ready fiber, and the hub, have a turn. The hub is left out when it has
+  /// nothing to do and had its turn a microsecond ago.
   void yield();
   /// Parks the root until no other fiber is alive. For tests and for plain C++ programs.
   void run();
@@ -201,8 +202,10 @@ class Scheduler {
  private:
   [[noreturn]] void loop();
   void turn();
-  void switch_to(Fiber& fiber);
-  void leave_to_loop(Fiber& self);
+  void run_turn();
+  bool has_next();
+  Fiber& take_next();
+  void leave(Fiber& self);
   void run_messages();
   void release(Fiber& fiber);
   Result<Fiber*> make_fiber(std::uint64_t number = 0);
@@ -211,6 +214,7 @@ class Scheduler {
   StackPool stacks_;
   SchedulerHooks hooks_;
   Fiber* running_;
+  Fiber::ExceptionState& exceptions_;  // The thread's.
   void* loop_context_ = nullptr;  // Where to go to run the hub's turn; valid while a fiber runs.
   Fiber* run_waiter_ = nullptr;
   std::size_t alive_ = 0;
@@ -218,9 +222,11 @@ class Scheduler {
   List<Fiber> ready_;
   List<Fiber> turn_;  // Those of ready_ that have their turn now.
   TimerQueue timers_;
+  Moment asked_;  // The hub, in its turn.
   std::atomic<Message*> messages_{nullptr};
   Stack loop_stack_;
 #ifdef GREENWSGI_ASAN
+  void announce(void** fake_stack, const Fiber* next) const;
   const void* root_bottom_ = nullptr;
   std::size_t root_bytes_ = 0;
 #endif

@@ -40,6 +40,10 @@ class Hub {
   /// is left over makes the next wait() return at once.
   virtual void dispatch() = 0;
 
+  /// Is there nothing to pass to the kernel, and nothing that was done? Then a wait() that does not
+  /// sleep, and a dispatch(), change nothing. False: perhaps. Costs a few loads, no system call.
+  virtual bool idle() const { return false; }
+
   /// Ends the current or the next wait(). May be called from any thread and any signal handler.
   virtual void wake() noexcept = 0;
 

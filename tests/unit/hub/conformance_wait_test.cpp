@@ -56,6 +56,32 @@ TEST_CASE_TEMPLATE("wait: does not sleep when its time is not in the future", Ty
   CHECK(hub.now() - before < 50ms);
 }
 
+TEST_CASE_TEMPLATE("idle: no hub is that has something to pass on, or to report",
+                   TypeParam,
+                   GW_HUBS) {
+  GW_HUB_OR_SKIP(made, hub);
+  Ends ends = stream_pair();
+  const auto op = TestOp::recv(ends.a, 1);
+  const auto other = TestOp::recv(ends.a, 1);
+
+  hub.submit(*op);
+  CHECK_FALSE(hub.idle());  // Not handed over yet.
+  settle(hub);
+  put(ends.b, "x");
+  CHECK_FALSE(hub.idle());  // Done, as far as the kernel is concerned.
+  hub.wait(kNever);
+  CHECK_FALSE(hub.idle());  // Not dispatched yet.
+  CHECK(run(hub, *op));
+
+  hub.submit(*other);
+  settle(hub);
+  hub.cancel(*other);
+  CHECK_FALSE(hub.idle());
+  CHECK(run_until(hub, [&] { return !other->in_flight; }));
+  hub.wake();
+  CHECK_FALSE(hub.idle());
+}
+
 TEST_CASE_TEMPLATE("wait: does not sleep until the beginning of time", TypeParam, GW_HUBS) {
   GW_HUB_OR_SKIP(made, hub);
   const Instant before = hub.now();

@@ -1,4 +1,6 @@
 // What is io_uring's own: system calls that are not made, rings that overflow, buffers that grow.
+#include <atomic>
+
 #include "tests/unit/hub/rig.hpp"
 
 using namespace greenwsgi;
@@ -25,6 +27,57 @@ TEST_CASE("io_uring: a turn with nothing to do makes no system call") {
   for (int i = 0; i < 1000; ++i) turn(*hub, -1s);
 
   CHECK(hub->enters() == before);
+}
+
+TEST_CASE("io_uring: is idle when everything was passed on and reported") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  const auto op = TestOp::recv(ends.a, 1);
+  hub->submit(*op);
+  settle(*hub);
+
+  CHECK(hub->idle());  // Though one is under way.
+
+  put(ends.b, "x");
+  CHECK(run(*hub, *op));
+  CHECK(hub->idle());
+}
+
+TEST_CASE("io_uring: is not idle with more operations than the ring has room for") {
+  const auto hub = make_uring(kTiny);
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  std::vector<std::unique_ptr<TestOp>> ops;
+  for (int i = 0; i < 100; ++i) hub->submit(*ops.emplace_back(TestOp::recv(ends.a, 1)));
+
+  CHECK_FALSE(hub->idle());
+
+  put(ends.b, std::string(100, 'x'));
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
+}
+
+TEST_CASE("io_uring: is not idle when an op ended without the kernel") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  static std::atomic<bool> released;
+  released = false;
+  std::vector<std::unique_ptr<TestOp>> ops;
+  for (int i = 0; i < 100; ++i) {  // More than the pool has threads.
+    ops.push_back(std::make_unique<TestOp>(Op::Kind::offload, -1));
+    ops.back()->work = [](Op&) noexcept { released.wait(false); };
+    hub->submit(*ops.back());
+  }
+  settle(*hub);
+  REQUIRE(hub->idle());
+
+  hub->cancel(*ops.back());
+  CHECK_FALSE(hub->idle());
+
+  released = true;
+  released.notify_all();
+  CHECK(run_until(*hub, [&] { return hub->in_flight() == 0; }));
+  CHECK(ops.back()->result == -ECANCELED);
 }
 
 TEST_CASE("io_uring: many submissions of a turn are handed over by one system call") {
