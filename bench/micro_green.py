@@ -111,7 +111,6 @@ class Blocking(Plain):
     join: Callable[[Any], None]
     timeout: Callable[[float], Any]
     queue: Callable[[], Any]
-    timer: Callable[[], None]
 
     def run(self, loop: str, count: int) -> Any:
         if loop in ("parked", "asleep"):
@@ -137,11 +136,6 @@ class Blocking(Plain):
     def spawn_batch(self, count: int) -> None:
         for each in [self.spawn(nothing) for _ in range(count)]:
             self.join(each)
-
-    def timers(self, count: int) -> None:
-        timer = self.timer
-        for _ in range(count):
-            timer()
 
     def timeouts(self, count: int) -> None:
         make = self.timeout
@@ -217,8 +211,11 @@ class Green(Blocking):
         super().__init__()
         self.spawn, self.sleep, self.join = green.spawn, green.sleep, green.Green.join
         self.timeout, self.queue, self.own_lock = green.Timeout, green.Queue, green.Lock()
-        timeout = green.Timeout
-        self.timer = lambda: timeout(30).cancel()
+
+    def timers(self, count: int) -> None:
+        timeout = self.timeout
+        for _ in range(count):
+            timeout(30).cancel()
 
     def own_lock_with(self, count: int) -> None:
         self.lock, keep = self.own_lock, self.lock
@@ -242,16 +239,16 @@ class Gevent(Blocking):
         super().__init__()
         self.spawn, self.sleep, self.join = gevent.spawn, gevent.sleep, gevent.Greenlet.join
         self.timeout, self.queue = gevent.Timeout, gevent.queue.Queue
-        new_timer = gevent.get_hub().loop.timer
+        self.new_timer = gevent.get_hub().loop.timer
 
-        def timer() -> None:
-            """Barer than a Timeout: what those are made of."""
-            made = new_timer(30)
-            made.start(nothing)
-            made.stop()
-            made.close()
-
-        self.timer = timer
+    def timers(self, count: int) -> None:
+        """Barer than a Timeout: what those are made of."""
+        new_timer = self.new_timer
+        for _ in range(count):
+            timer = new_timer(30)
+            timer.start(nothing)
+            timer.stop()
+            timer.close()
 
 
 class Eventlet(Blocking):
@@ -266,8 +263,12 @@ class Eventlet(Blocking):
         self.spawn, self.sleep = eventlet.spawn, eventlet.sleep
         self.join = lambda green: green.wait()
         self.timeout, self.queue = eventlet.Timeout, eventlet.queue.Queue
-        add = eventlet.hubs.get_hub().schedule_call_global
-        self.timer = lambda: add(30, nothing).cancel()
+        self.add_timer = eventlet.hubs.get_hub().schedule_call_global
+
+    def timers(self, count: int) -> None:
+        add = self.add_timer
+        for _ in range(count):
+            add(30, nothing).cancel()
 
 
 class Greenlet:
