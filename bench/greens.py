@@ -271,14 +271,19 @@ def tables(rows: list[Row], samples: Samples) -> list[str]:
     return lines
 
 
+def output_of(*command: str | Path) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
 def describe(rounds: int) -> list[str]:
     script = "import green._core as core; core.sleep(0); print(core.hub_reason())"
     reason = subprocess.run(
         [PYTHON, "-P", "-c", script], check=True, capture_output=True, text=True
     ).stdout.strip()
-    commit = subprocess.run(
-        ["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
+    commit = output_of("git", "-C", HERE, "describe", "--always")
+    others = [":!RESULTS.md", ":!chart.svg"]  # Than what the measuring writes.
+    changed = output_of("git", "-C", HERE, "status", "--porcelain", "--", ":/", *others)
+    commit += "-dirty" if changed else ""
     return [
         f"{datetime.date.today()}, commit {commit or 'unknown'}, {versions_line(GREEN_PACKAGES)}",
         f"Hub: {reason}. {rounds} rounds. Nanoseconds an operation; echo: CPU a message of 64",
