@@ -29,7 +29,8 @@ class Waitable(Protocol):
 class Linked:
     """The protocol for a class that has _is_ready(), and calls _tell_links() when it becomes so."""
 
-    _links: dict[Callable[[Any], object], None] | None = None  # Made when the first one comes.
+    # By a key of each link's own. Made when the first one comes.
+    _links: dict[object, Callable[[Any], object]] | None = None
 
     def rawlink(self, callback: Callable[[Any], object], /) -> None:
         """Call callback(self) once, as soon as this is ready, on the stack of who makes it so.
@@ -38,16 +39,17 @@ class Linked:
         """
         if not callable(callback):
             raise TypeError(f"a link must be callable, not {type(callback).__name__}")
-        if self._links is None:
-            self._links = {}
-        self._links[callback] = None
+        links = self.__dict__.setdefault("_links", {})  # One, whichever threads come first.
+        links[object()] = callback
         if self._is_ready():
             self._tell_links()
 
     def unlink(self, callback: Callable[[Any], object], /) -> None:
-        """Take a rawlink() back; nothing happens when there is none."""
-        if self._links:
-            self._links.pop(callback, None)
+        """Take one rawlink() of `callback` back; nothing happens when there is none."""
+        links = self._links or {}
+        for key in list(links):
+            if links.get(key) == callback and links.pop(key, None) is not None:
+                return
 
     def _is_ready(self) -> bool:
         raise NotImplementedError
@@ -56,8 +58,9 @@ class Linked:
         links = self._links
         if not links:
             return
-        for callback in list(links):
-            if links.pop(callback, links) is links:
+        for key in list(links):
+            callback = links.pop(key, None)
+            if callback is None:
                 continue  # Somebody else has called it, or taken it back.
             try:
                 callback(self)

@@ -153,6 +153,31 @@ def test_links_of_every_kind_are_called_though_one_of_them_fails(monkeypatch) ->
     assert called == reports == []
 
 
+class Unhashable(list):
+    """One that is told by being called, and that no dict takes as a key."""
+
+    __call__ = list.append
+
+
+@pytest.mark.parametrize("kind", ["event", "result", "semaphore", "queue", "green"])
+def test_a_callback_is_called_once_for_each_of_its_links(kind) -> None:
+    linked, make_ready = {
+        "event": lambda: (made := green.Event(), made.set),
+        "result": lambda: (made := green.AsyncResult(), made.set),
+        "semaphore": lambda: (made := green.Semaphore(0), made.release),
+        "queue": lambda: (made := green.Queue(), lambda: made.put(1)),
+        "green": lambda: (made := green.spawn(int), made.join),
+    }[kind]()
+    called = Unhashable()
+    for _ in range(3):
+        linked.rawlink(called)
+
+    linked.unlink(called)
+    make_ready()
+
+    assert called == [linked, linked]
+
+
 @pytest.mark.parametrize("how", ["killed", "timed out", "abandoned", "enough"])
 def test_who_stops_waiting_leaves_no_link_behind(how) -> None:
     objects = [green.Event(), green.AsyncResult(), green.Semaphore(0), Door()]
