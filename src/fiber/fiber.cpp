@@ -230,10 +230,11 @@ void Scheduler::leave(Fiber& self) {
 }
 
 // Is there a fiber to run before the hub's turn? Of all that have become ready, when the hub was
-// asked just now and would have nothing to do.
+// asked just now, would have nothing to do, and no timer rings meanwhile.
 bool Scheduler::has_next() {
   if (!turn_.empty()) return true;
   if (ready_.empty() || messages_.load(std::memory_order_relaxed) != nullptr) return false;
+  if (timers_.size() > 0 && timers_.next() <= rings_soon_) return false;
   if (!hub_.idle() || !asked_.lasts()) return false;
   turn_.splice_back(ready_);
   return true;
@@ -323,6 +324,7 @@ void Scheduler::loop() {
 // The hub is asked, then every fiber that is ready runs once: neither can starve the other. The hub
 // comes first, so that the very first yield() of a thread gives it a turn, too.
 void Scheduler::turn() {
+  asked_.end();  // Whom a callback runs comes back to it.
   if (hooks_.each_turn != nullptr) hooks_.each_turn();
 
   Instant until = ready_.empty() ? timers_.next() : Instant::min();
@@ -333,8 +335,15 @@ void Scheduler::turn() {
   if (sleeps && hooks_.after_wait != nullptr) hooks_.after_wait();
   run_messages();
   hub_.dispatch();
-  if (timers_.next() != kNever) timers_.fire(hub_.now());
-  asked_ = {};
+  Moment asked;
+  asked.begin();
+  rings_soon_ = kNever;  // Who starts the first timer does not say what time it is.
+  if (timers_.size() > 0) {
+    const Instant now = hub_.now();
+    rings_soon_ = now + Moment::kAtMost;
+    timers_.fire(now);
+  }
+  asked_ = asked;
 
   turn_.splice_back(ready_);
   while (!turn_.empty()) run_turn();

@@ -19,6 +19,13 @@ def test_a_timeout_raises_itself_in_its_own_green() -> None:
     assert not timeout.pending
 
 
+def test_one_of_no_time_is_raised_where_others_could_run() -> None:
+    for _ in range(1000):
+        green.sleep(0)
+        with pytest.raises(green.Timeout), green.Timeout(0):
+            green.sleep(0)
+
+
 def test_false_leaves_the_block_quietly() -> None:
     reached = False
     with green.Timeout(0.001, False):

@@ -21,10 +21,14 @@ constexpr Instant saturating_add(Instant from, Duration length) {
   return length >= kNever - from ? kNever : from + length;
 }
 
-/// One or two microseconds from where it is made, asked about for less than a look at the clock
-/// costs: on x86-64 in cycles of the processor's time stamp counter.
+/// One or two microseconds from begin(), asked about for less than a look at the clock costs: on
+/// x86-64 in cycles of the processor's time stamp counter. Until then it is over.
 class Moment {
  public:
+  static constexpr Duration kAtMost = std::chrono::microseconds(5);  // At 1 GHz.
+
+  void begin() { begin_ = count(); }
+  void end() { begin_ = 0; }
   bool lasts() const { return count() - begin_ < kLength; }
 
  private:
@@ -39,7 +43,7 @@ class Moment {
   }
   static constexpr std::uint64_t kLength = 1500;
 #endif
-  std::uint64_t begin_ = count();
+  std::uint64_t begin_ = 0;
 };
 
 }  // namespace greenwsgi

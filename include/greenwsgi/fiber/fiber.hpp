@@ -155,7 +155,7 @@ class Scheduler {
   /// Makes a parked fiber ready, at the end of the queue. Only on the scheduler's thread.
   void unpark(Fiber& fiber);
   /// Lets every other ready fiber, and the hub, have a turn. The hub is left out when it has
-  /// nothing to do and had its turn a microsecond ago.
+  /// nothing to do and had its turn a microsecond ago, and no timer is due.
   void yield();
   /// Parks the root until no other fiber is alive. For tests and for plain C++ programs.
   void run();
@@ -222,7 +222,8 @@ class Scheduler {
   List<Fiber> ready_;
   List<Fiber> turn_;  // Those of ready_ that have their turn now.
   TimerQueue timers_;
-  Moment asked_;  // The hub, in its turn.
+  Moment asked_;                 // The hub; over while it is.
+  Instant rings_soon_ = kNever;  // What rings until then may ring in that moment.
   std::atomic<Message*> messages_{nullptr};
   Stack loop_stack_;
 #ifdef GREENWSGI_ASAN

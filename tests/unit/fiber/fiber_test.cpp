@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <exception>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -56,21 +55,6 @@ struct Gate : Wait {
   Scheduler& scheduler;
   Fiber* waiter = nullptr;
   bool cancelled = false;
-};
-
-// Has something to do only when it is told so.
-struct IdleHub : Hub {
-  void submit(Op&) override { FAIL("nothing is submitted here"); }
-  void cancel(Op&) override { FAIL("nothing is submitted here"); }
-  void wait(Instant) override { waits += 1; }
-  void dispatch() override { is_idle = true; }
-  bool idle() const override { return is_idle; }
-  void wake() noexcept override {}
-  Instant now() const override { return Clock::now(); }
-  const char* name() const override { return "idle"; }
-
-  bool is_idle = true;
-  long waits = 0;
 };
 
 }  // namespace
@@ -138,74 +122,6 @@ TEST_CASE_FIXTURE(World, "timers have their turn although fibers are always read
   scheduler.run();
 
   CHECK(rang);
-}
-
-TEST_CASE("a hub with nothing to do is left out by rounds that follow at once, not for long") {
-  IdleHub hub;
-  Scheduler scheduler(hub);
-  std::string order;
-  for (const char name : {'a', 'b'}) {
-    REQUIRE(scheduler
-                .spawn([&order, &scheduler, name] {
-                  for (int i = 0; i < 100'000; i++) {
-                    order += name;
-                    scheduler.yield();
-                  }
-                })
-                .ok());
-  }
-
-  scheduler.run();
-
-  bool alternates = true;
-  for (std::size_t i = 0; i < order.size(); i++) alternates &= order[i] == (i % 2 == 0 ? 'a' : 'b');
-  CHECK(alternates);
-  CHECK(order.size() == 200'000);
-  CHECK(hub.waits > 10);
-  CHECK(hub.waits < 100'000);
-}
-
-TEST_CASE("the only fiber that is ready stays where it is when the hub has nothing to do") {
-  IdleHub hub;
-  Scheduler scheduler(hub);
-
-  const std::function<void(int)> yield_deep = [&](int depth) {
-    if (depth > 0) yield_deep(depth - 1);
-    if (depth == 0) scheduler.yield();
-  };
-  for (int i = 0; i < 1000; i++) yield_deep(i % 3);
-
-  CHECK(hub.waits > 0);
-  CHECK(hub.waits < 1000);
-}
-
-TEST_CASE("a hub that has something to do is asked before the next round") {
-  IdleHub hub;
-  Scheduler scheduler(hub);
-
-  for (int i = 0; i < 1000; i++) {
-    scheduler.yield();
-    const long before = hub.waits;
-    hub.is_idle = false;
-    scheduler.yield();
-    CHECK(hub.waits == before + 1);
-  }
-}
-
-TEST_CASE("a message is run before the next round, also when the hub has nothing to do") {
-  struct Note : Message {
-    bool ran = false;
-  };
-  IdleHub hub;
-  Scheduler scheduler(hub);
-
-  for (int i = 0; i < 1000; i++) {
-    Note note;
-    note.run = [](Message& message) noexcept { static_cast<Note&>(message).ran = true; };
-    scheduler.post(note);
-    scheduler.yield();
-    REQUIRE(note.ran);
-  }
 }
 
 TEST_CASE_FIXTURE(World, "the root fiber parks like any other") {
