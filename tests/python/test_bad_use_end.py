@@ -46,7 +46,7 @@ if "patched" in sys.argv:
 def stay():
     while True:
         try: green.sleep(100)
-        except BaseException: pass
+        except BaseException: pass  # It refuses to end, which is what is tried.
 
 def hold():
     with lock:

@@ -50,7 +50,7 @@ def test_exit_does_not_wait_for_greens_that_will_not_end() -> None:
         def stubborn():
             while True:
                 try: green.sleep(1000)
-                except BaseException: pass
+                except BaseException: pass  # It refuses to end, which is what is tried.
         green.spawn(stubborn)
         green.sleep(0)
         print("bye")

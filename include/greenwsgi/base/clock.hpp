@@ -22,7 +22,7 @@ constexpr Instant saturating_add(Instant from, Duration length) {
 }
 
 /// One or two microseconds from begin(), asked about for less than a look at the clock costs: on
-/// x86-64 in cycles of the processor's time stamp counter. Until then it is over.
+/// x86-64 in cycles of the processor's time stamp counter. One that has not begun does not last.
 class Moment {
  public:
   static constexpr Duration kAtMost = std::chrono::microseconds(5);  // At 1 GHz.

@@ -222,8 +222,8 @@ class Scheduler {
   List<Fiber> ready_;
   List<Fiber> turn_;  // Those of ready_ that have their turn now.
   TimerQueue timers_;
-  Moment asked_;                 // The hub; over while it is.
-  Instant rings_soon_ = kNever;  // What rings until then may ring in that moment.
+  Moment asked_;                 // Since the hub's last turn; does not last during one.
+  Instant rings_soon_ = kNever;  // A timer that is due until then may ring while asked_ lasts.
   std::atomic<Message*> messages_{nullptr};
   Stack loop_stack_;
 #ifdef GREENWSGI_ASAN
