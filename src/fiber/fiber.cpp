@@ -13,6 +13,8 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
+#include "greenwsgi/base/prefetch.hpp"
+
 #ifdef GREENWSGI_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -29,17 +31,15 @@ thread_local Scheduler* this_scheduler = nullptr;
 
 std::atomic<std::uint64_t> last_number{0};
 
-// Of more fibers than these, the one that runs next is not in the processor's caches; a switch
-// reads so much of its stack, and of the layer above's state, first.
+// Of more fibers than these, the one that runs next is not in the processor's caches; it reads so
+// much of its stack, and of the layer above's state, first: as far up as a WSGI call has callers.
 constexpr std::size_t kFibersInCache = 256;
-constexpr std::size_t kStackPrefetch = 512;
+constexpr std::size_t kStackPrefetch = 2048;
 constexpr std::size_t kLocalPrefetch = 128;
-constexpr std::size_t kCacheLine = 64;
-
-void prefetch_bytes(const void* from, std::size_t bytes) {
-  const auto* const first = static_cast<const std::byte*>(from);
-  for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(first + at, 1);
-}
+// A stack that is used again was used last where a fiber waited. This far below its start, where a
+// WSGI call has its callees, it has not been for long.
+constexpr std::size_t kDepthPrefetchFrom = 1664;
+constexpr std::size_t kDepthPrefetchTo = 2816;
 
 // The C++ runtime lists the exceptions being handled per thread, and a switch inside a catch block
 // (an extension module that calls Python from one is enough) would leave one fiber's exception in
@@ -77,8 +77,13 @@ Fiber::Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number)
     : scheduler_(scheduler), stack_(stack), number_(number != 0 ? number : take_number()) {}
 
 void Fiber::prefetch() const {
-  prefetch_bytes(context_, kStackPrefetch);
-  if (local != nullptr) prefetch_bytes(local, kLocalPrefetch);
+  greenwsgi::prefetch(context_, kStackPrefetch);
+  if (local != nullptr) greenwsgi::prefetch(local, kLocalPrefetch);
+}
+
+void Fiber::prefetch_depth() const {
+  greenwsgi::prefetch(static_cast<const std::byte*>(context_) - kDepthPrefetchTo,
+                      kDepthPrefetchTo - kDepthPrefetchFrom);
 }
 
 std::uint64_t Fiber::take_number() {
@@ -264,6 +269,7 @@ void Scheduler::run_turn() {
 
 void Scheduler::run_now(Fiber& fiber) {
   GW_ASSERT(turn_.empty());
+  if (alive_ > kFibersInCache) fiber.prefetch_depth();
   fiber.unlink();
   turn_.push_back(fiber);
   run_turn();

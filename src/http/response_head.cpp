@@ -13,6 +13,7 @@ namespace greenwsgi::http {
 
 namespace {
 
+constexpr std::size_t kUsualBytes = 448;  // Room from the beginning, instead of bit by bit.
 constexpr std::size_t kKeptBytes = 4096;
 /// Of all that end() may add but the server's name.
 constexpr std::size_t kEndBytesMax = 160;
@@ -56,6 +57,7 @@ bool ResponseHead::begin(std::string_view status) {
   if (code < 100 || code > 599) return false;
   if (!is_field_value(status)) return false;
   code_ = code;
+  bytes_.reserve(kUsualBytes);
   bytes_.append("HTTP/1.1 ").append(status).append("\r\n");
   return true;
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "greenwsgi/base/prefetch.hpp"
 #include "src/server/connection.hpp"
 
 namespace greenwsgi::server {
@@ -125,6 +126,10 @@ Status Exchange::send_body_piece(io::ConstBytes piece, std::string_view before) 
   if (const Status sent = send_pieces({parts, count}); !sent.ok()) return sent;
   if (too_long) return Errno{EMSGSIZE};
   return Done{};
+}
+
+void Exchange::prefetch() const {
+  greenwsgi::prefetch(&connection_, sizeof connection_);
 }
 
 Status Exchange::send_pieces(std::span<iovec> parts) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "greenwsgi/base/log.hpp"
+#include "greenwsgi/base/prefetch.hpp"
 #include "src/py/green_object.hpp"
 #include "src/py/parking_lot.hpp"
 #include "src/py/runtime.hpp"
@@ -16,6 +17,11 @@
 namespace greenwsgi::wsgi {
 
 using py::Ref;
+
+namespace {
+// Of what a dictionary of environ's size keeps its entries in.
+constexpr std::size_t kEnvironPrefetch = 512;
+}  // namespace
 
 Call::Hold::Hold(Call& call, bool& busy, const char* what)
     : call_(call), busy_(busy), held_(false) {
@@ -74,6 +80,7 @@ Ref Call::invoke() {
   target_ = std::move(made.target);
   if (!made.environ) return {};
   exchange_.release_head();
+  environ_keys_ = reinterpret_cast<PyDictObject*>(made.environ.get())->ma_keys;
   PyObject* arguments[] = {nullptr, made.environ.get(), start_response_.get()};
   return Ref::steal(PyObject_Vectorcall(application_.callable(), arguments + 1,
                                         2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
@@ -162,6 +169,9 @@ void Call::send_error_page(int status) {
 }
 
 bool Call::start_response(PyObject* status, PyObject* headers, PyObject* exc_info) {
+  // The call may have waited for long, and will soon be over.
+  prefetch(environ_keys_, kEnvironPrefetch);
+  exchange_.prefetch();
   if (exc_info != nullptr && exc_info != Py_None) {
     if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
       PyErr_SetString(PyExc_TypeError, "exc_info must be a tuple as of sys.exc_info()");

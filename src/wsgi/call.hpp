@@ -96,13 +96,14 @@ class Call {
   py::Ref method_, target_;
   py::Ref put_back_;  // Bytes of the body, in front of what the exchange has.
   std::size_t put_back_taken_ = 0;
-  bool started_ = false;   // start_response() has been called.
-  bool reading_ = false;   // A green is inside wsgi.input.
-  bool writing_ = false;   // A green is sending.
-  bool finished_ = false;  // The body has been sent; nothing more can be.
-  bool ending_ = false;    // Waits for greens inside.
-  int body_status_ = 0;    // Of the response to a request whose body cannot be read.
-  py::Ref peer_lost_;      // What was raised because the client went away, or takes no bytes.
+  const void* environ_keys_ = nullptr;  // Where environ had its entries when it was made.
+  bool started_ = false;                // start_response() has been called.
+  bool reading_ = false;                // A green is inside wsgi.input.
+  bool writing_ = false;                // A green is sending.
+  bool finished_ = false;               // The body has been sent; nothing more can be.
+  bool ending_ = false;                 // Waits for greens inside.
+  int body_status_ = 0;                 // Of the response to a request whose body cannot be read.
+  py::Ref peer_lost_;  // What was raised because the client went away, or takes no bytes.
 };
 
 }  // namespace greenwsgi::wsgi

@@ -90,6 +90,8 @@ class Fiber : public ListNode {
   Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number);
   /// It runs next: fetches what it reads first, while another runs.
   void prefetch() const;
+  /// It is about to begin: the same for what it writes first, deep in its stack.
+  void prefetch_depth() const;
 
   Scheduler& scheduler_;
   Stack stack_;

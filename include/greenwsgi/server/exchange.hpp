@@ -69,6 +69,10 @@ class Exchange {
   /// response. May switch. ENOMEM: nothing has been sent.
   Status send_error_page(int status);
 
+  /// A response is about to be sent: fetches into the caches what that needs of the connection,
+  /// which may be cold after a long wait. Never switches.
+  void prefetch() const;
+
   /// Has the client gone, as far as is known? Never switches.
   bool client_gone() const;
 
