@@ -147,7 +147,9 @@ bool EnvironMaker::set_ends(PyObject* environ, const server::Endpoints& ends) {
     return value != nullptr && PyDict_SetItem(environ, key.get(), value) == 0;
   };
   return put(keys_.server_name, ends.server_name) && put(keys_.server_port, ends.server_port) &&
-         put(keys_.remote_addr, ends.remote_address) && put(keys_.remote_port, ends.remote_port);
+         put(keys_.remote_addr, ends.remote_address) &&
+         // Every client has another: they would only drive the rest from the cache.
+         set(environ, keys_.remote_port.get(), latin1(ends.remote_port));
 }
 
 bool EnvironMaker::set_headers(PyObject* environ, const http::RequestHead& head) {
