@@ -22,7 +22,7 @@ void reserve(std::vector<T>& vector, std::size_t wanted) {
 Instant with_slack(Instant now, Instant when) {
   constexpr std::int64_t kSlackMax = std::int64_t{1} << 20;  // 1.05 ms.
   if (when == kNever || when <= now) return when;
-  const std::int64_t allowed = std::min((when - now).count() / 128, kSlackMax);
+  const std::int64_t allowed = std::min((when - now).count() / 64, kSlackMax);
   if (allowed < 1) return when;
   // A power of two, so that different lengths meet at the same instants, too.
   const auto step = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(allowed)));
