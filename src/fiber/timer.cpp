@@ -124,13 +124,13 @@ void TimerQueue::prefetch(std::uint32_t slot) const {
     __builtin_prefetch(slots_[slot].timer, 1);
 }
 
-void TimerQueue::fire(Instant now) {
+void TimerQueue::fire(Instant now, std::size_t at_most) {
   // A timer started by a callback belongs to the next call, or a callback that starts its own timer
   // in the past would never let go. So it must not get into a ring from before.
   const std::uint64_t started_before = sequence_;
   if (next() <= now) recent_.fill({});
   int prefetched = 0;
-  while (!heap_.empty() && heap_.front().when <= now) {
+  for (; at_most > 0 && !heap_.empty() && heap_.front().when <= now; at_most--) {
     if (heap_.front().sequence >= started_before) break;
     const std::uint32_t slot = heap_.front().first;
     if (prefetched-- == 0) {

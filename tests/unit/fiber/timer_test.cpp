@@ -90,6 +90,24 @@ TEST_CASE_FIXTURE(World, "timers with equal deadlines fire in order whatever was
   CHECK(fired == expected);
 }
 
+TEST_CASE_FIXTURE(World, "timers that are due may be fired some at a time, in the same order") {
+  std::vector<std::unique_ptr<Noted>> many;
+  for (int i = 0; i < 7; i++) {
+    many.push_back(std::make_unique<Noted>(i, fired));
+    timers.start(*many.back(), kStart + (i < 4 ? 1s : 2s));
+  }
+
+  timers.fire(kStart + 2s, 3);
+  CHECK(fired == std::vector{0, 1, 2});
+  timers.start(*many[0], kStart + 1s);  // Behind those with its deadline, before the later ones.
+  timers.fire(kStart + 2s, 3);
+  CHECK(fired == std::vector{0, 1, 2, 3, 0, 4});
+  timers.fire(kStart + 2s, 3);
+
+  CHECK(fired == std::vector{0, 1, 2, 3, 0, 4, 5, 6});
+  CHECK(timers.size() == 0);
+}
+
 TEST_CASE_FIXTURE(World, "a callback may stop others with its deadline, and free them") {
   struct Stopper : Timer {
     explicit Stopper(World& its_world)

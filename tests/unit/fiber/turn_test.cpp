@@ -1,8 +1,10 @@
 // When the hub has its turn, and when fibers go on without it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "greenwsgi/fiber/fiber.hpp"
 
@@ -175,4 +177,64 @@ TEST_CASE("a message is run before the next round, also when the hub has nothing
     scheduler.yield();
     REQUIRE(note.ran);
   }
+}
+
+namespace {
+
+// Whom it wakes is noted with the hub's turn in which that was.
+struct Sleeper {
+  Sleeper(Scheduler& scheduler, IdleHub& hub, Instant when, std::vector<long>& turns) {
+    REQUIRE(scheduler
+                .spawn([&scheduler, &hub, &turns, when] {
+                  struct Alarm : Timer {
+                    explicit Alarm(Fiber& its_fiber)
+                        : Timer([](Timer& timer) noexcept {
+                            Fiber& fiber = static_cast<Alarm&>(timer).fiber;
+                            fiber.scheduler().unpark(fiber);
+                          }),
+                          fiber(its_fiber) {}
+                    Fiber& fiber;
+                  } alarm(*scheduler.running());
+                  scheduler.start(alarm, when);
+                  Wait wait{"its alarm"};
+                  scheduler.park(wait);
+                  turns.push_back(hub.waits);
+                })
+                .ok());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("of many sleepers that are due together some run before the hub is asked again") {
+  IdleHub hub;
+  Scheduler scheduler(hub);
+  std::vector<long> turns;
+  const Instant when = hub.now() + 1ms;
+  for (int i = 0; i < 1000; i++) Sleeper(scheduler, hub, when, turns);
+
+  scheduler.run();
+
+  REQUIRE(turns.size() == 1000);
+  CHECK(std::is_sorted(turns.begin(), turns.end()));
+  for (std::size_t i = 0; i + 100 < turns.size(); i++) CHECK(turns[i] < turns[i + 100]);
+  CHECK(turns.back() - turns.front() < 100);  // But not one by one.
+}
+
+TEST_CASE("of many sleepers that are due together all run in one turn when others are ready") {
+  IdleHub hub;
+  Scheduler scheduler(hub);
+  std::vector<long> turns;
+  const Instant when = hub.now() + 1ms;
+  for (int i = 0; i < 1000; i++) Sleeper(scheduler, hub, when, turns);
+  REQUIRE(scheduler
+              .spawn([&] {
+                while (turns.empty()) scheduler.yield();
+              })
+              .ok());
+
+  scheduler.run();
+
+  REQUIRE(turns.size() == 1000);
+  CHECK(turns.front() == turns.back());
 }
