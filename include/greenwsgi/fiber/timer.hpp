@@ -60,9 +60,8 @@ class TimerQueue {
   void start(Timer& timer, Instant when);
   /// Harmless when it is not pending.
   void stop(Timer& timer);
-  /// Calls back the first `at_most` timers whose time is not after `now`. A timer is no
-  /// longer pending when its callback runs, which may start it again: it then fires in a later
-  /// call.
+  /// Calls back the first `at_most` timers whose time is not after `now`. A timer is no longer
+  /// pending when its callback runs, which may start it again: it then fires in a later call.
   void fire(Instant now, std::size_t at_most = SIZE_MAX);
 
  private:
