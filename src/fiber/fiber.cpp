@@ -84,7 +84,10 @@ Fiber::Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number)
     : scheduler_(scheduler), stack_(stack), number_(number != 0 ? number : take_number()) {}
 
 void Fiber::prefetch() const {
-  greenwsgi::prefetch(context_, kStackPrefetch);
+  // No further than to its start, where this lies. (The root's is elsewhere, and may be fetched.)
+  const auto up =
+      reinterpret_cast<std::uintptr_t>(this + 1) - reinterpret_cast<std::uintptr_t>(context_);
+  greenwsgi::prefetch(context_, std::min(kStackPrefetch, up));
   if (local != nullptr) greenwsgi::prefetch(local, kLocalPrefetch);
 }
 
