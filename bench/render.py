@@ -16,7 +16,7 @@ from peers import BARS, HERE, OUT, PACKAGES, PYTHON, VENV, WORKS
 
 Record = dict[str, Any]
 RESULTS = HERE / "RESULTS.md"
-SERVER_NOTES, GREENS = "## What is missed, and why", "## Green threads"
+SERVER_NOTES, GREENS = "## Servers: about the figures", "## Green threads"
 COLOURS = {"greenwsgi": "#1a7f37", "greenwsgi-epoll": "#4ac26b"}
 
 
