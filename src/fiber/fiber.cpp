@@ -84,7 +84,8 @@ Fiber::Fiber(Scheduler& scheduler, Stack stack, std::uint64_t number)
     : scheduler_(scheduler), stack_(stack), number_(number != 0 ? number : take_number()) {}
 
 void Fiber::prefetch() const {
-  // No further than to its start, where this lies. (The root's is elsewhere, and may be fetched.)
+  // No further than to its start, where this object lies. The root's lies elsewhere: what is
+  // fetched of that stack may be too much, and does no harm.
   const auto up =
       reinterpret_cast<std::uintptr_t>(this + 1) - reinterpret_cast<std::uintptr_t>(context_);
   greenwsgi::prefetch(context_, std::min(kStackPrefetch, up));
@@ -357,9 +358,9 @@ void Scheduler::turn() {
   if (timers_.size() > 0) {
     const Instant now = hub_.now();
     rings_soon_ = now + Moment::kAtMost;
-    // All of them when others are ready, whose turns would put the rest off.
-    const bool some = alive_ > kFibersWarm && ready_.empty();
-    timers_.fire(now, some ? kTimersAtOnce : SIZE_MAX);
+    // When others are ready, their turns would put the rest off.
+    const bool all = alive_ <= kFibersWarm || !ready_.empty();
+    timers_.fire(now, all ? SIZE_MAX : kTimersAtOnce);
   }
   asked_ = asked;
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "greenwsgi/base/assert.hpp"
+#include "greenwsgi/base/prefetch.hpp"
 
 namespace greenwsgi {
 
@@ -121,7 +122,7 @@ void TimerQueue::remove(std::size_t place) {
 
 void TimerQueue::prefetch(std::uint32_t slot) const {
   for (int count = 0; count < kPrefetched; count++, slot = slots_[slot].next)
-    __builtin_prefetch(slots_[slot].timer, 1);
+    greenwsgi::prefetch(slots_[slot].timer, 1);  // The line that it begins in.
 }
 
 void TimerQueue::fire(Instant now, std::size_t at_most) {

@@ -18,10 +18,10 @@
 
 namespace greenwsgi {
 
-/// `when`, put off by at most 1/64 of the time until then and by no more than 1 ms, so that sleeps
-/// of about the same length end together and wake the thread once: the slack that select(2) takes
-/// (and poll(2), epoll_wait(2); 1/1000 to 1/200), for those who promise "not before". To be woken
-/// is dear: in a virtual machine 15 to 20 us of processor time, more than a whole request.
+/// `when`, put off by at most 1/64 of the time until then and by no more than about 1 ms, so that
+/// sleeps of about the same length end together and wake the thread once: the slack that select(2)
+/// takes (and poll(2), epoll_wait(2); 1/1000 to 1/200), for those who promise "not before". To be
+/// woken is dear: in a virtual machine 15 to 20 us of processor time, more than a whole request.
 Instant with_slack(Instant now, Instant when);
 
 class Timer {

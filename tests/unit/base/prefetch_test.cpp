@@ -19,7 +19,7 @@ TEST_CASE("memory that is not there, or must not be touched, may be prefetched")
   CHECK(::munmap(guarded, kBytes) == 0);
 }
 
-TEST_CASE("what is prefetched stays as it is, and is not brought into being") {
+TEST_CASE("memory that has not been used yet does not come into being by being prefetched") {
   constexpr std::size_t kBytes = 4096;
   void* fresh = ::mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(fresh != MAP_FAILED);

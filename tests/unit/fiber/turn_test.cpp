@@ -181,28 +181,27 @@ TEST_CASE("a message is run before the next round, also when the hub has nothing
 
 namespace {
 
-// Whom it wakes is noted with the hub's turn in which that was.
-struct Sleeper {
-  Sleeper(Scheduler& scheduler, IdleHub& hub, Instant when, std::vector<long>& turns) {
-    REQUIRE(scheduler
-                .spawn([&scheduler, &hub, &turns, when] {
-                  struct Alarm : Timer {
-                    explicit Alarm(Fiber& its_fiber)
-                        : Timer([](Timer& timer) noexcept {
-                            Fiber& fiber = static_cast<Alarm&>(timer).fiber;
-                            fiber.scheduler().unpark(fiber);
-                          }),
-                          fiber(its_fiber) {}
-                    Fiber& fiber;
-                  } alarm(*scheduler.running());
-                  scheduler.start(alarm, when);
-                  Wait wait{"its alarm"};
-                  scheduler.park(wait);
-                  turns.push_back(hub.waits);
-                })
-                .ok());
-  }
-};
+// A fiber that sleeps until `when`, and notes in which turn of the hub it went on.
+void spawn_sleeper(Scheduler& scheduler, IdleHub& hub, Instant when, std::vector<long>& turns) {
+  struct Alarm : Timer {
+    explicit Alarm(Fiber& its_fiber)
+        : Timer([](Timer& timer) noexcept {
+            Fiber& fiber = static_cast<Alarm&>(timer).fiber;
+            fiber.scheduler().unpark(fiber);
+          }),
+          fiber(its_fiber) {}
+    Fiber& fiber;
+  };
+  REQUIRE(scheduler
+              .spawn([&scheduler, &hub, &turns, when] {
+                Alarm alarm(*scheduler.running());
+                scheduler.start(alarm, when);
+                Wait wait{"its alarm"};
+                scheduler.park(wait);
+                turns.push_back(hub.waits);
+              })
+              .ok());
+}
 
 }  // namespace
 
@@ -211,7 +210,7 @@ TEST_CASE("of thousands of sleepers that are due together some run before the hu
   Scheduler scheduler(hub);
   std::vector<long> turns;
   const Instant when = hub.now() + 1ms;
-  for (int i = 0; i < 4000; i++) Sleeper(scheduler, hub, when, turns);
+  for (int i = 0; i < 4000; i++) spawn_sleeper(scheduler, hub, when, turns);
 
   scheduler.run();
 
@@ -227,7 +226,7 @@ TEST_CASE(
   Scheduler scheduler(hub);
   std::vector<long> turns;
   const Instant when = hub.now() + 1ms;
-  for (int i = 0; i < 4000; i++) Sleeper(scheduler, hub, when, turns);
+  for (int i = 0; i < 4000; i++) spawn_sleeper(scheduler, hub, when, turns);
   REQUIRE(scheduler
               .spawn([&] {
                 while (turns.empty()) scheduler.yield();
