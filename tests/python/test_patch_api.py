@@ -306,9 +306,9 @@ def test_patching_from_a_native_thread_patches_the_process() -> None:
     thread.join()
     began = time.monotonic()
 
-    together(*[lambda: time.sleep(0.05)] * 20)
+    together(*[lambda: time.sleep(0.1)] * 40)
 
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
 
 
 @isolated(GREENWSGI_PATCH_REFUSE="sleep,queue,names")
@@ -385,10 +385,10 @@ def test_the_child_of_a_fork_may_patch_and_one_that_was_patched_stays_so() -> No
             assert sorted(green.patch_report().groups) == sorted(expected)
             green.monkey_patch()
             began = time.monotonic()
-            greens = [green.spawn(time.sleep, 0.05) for _ in range(20)]
+            greens = [green.spawn(time.sleep, 0.1) for _ in range(40)]
             for each in greens:
                 each.join()
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 2
             os._exit(0)
 
         child([])

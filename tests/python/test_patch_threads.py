@@ -128,12 +128,12 @@ def test_pools_timers_barriers_and_queues_of_threads_work() -> None:
         with concurrent.futures.ThreadPoolExecutor(50) as pool:
             began = time.monotonic()
             assert list(pool.map(lambda n: time.sleep(0.05) or n, range(50))) == list(range(50))
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 1.5
             assert sorted(pool.map(lambda _: barrier.wait(), range(3))) == [0, 1, 2]
         assert fired.get() == "timer"
         timer.join()
 
-    assert ticker.longest < Ticker.LIMIT
+    ticker.assert_kept_running()
     assert native_threads() < 20
 
 
@@ -303,7 +303,7 @@ def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
     def hold(lock: Any, number: int) -> None:
         with lock:
             order.append(number)
-            time.sleep(0.002)
+            time.sleep(0.01)
             order.append(number)
 
     for lock in locks:
@@ -312,7 +312,7 @@ def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
             together(*[lambda n=n: hold(lock, n) for n in range(5)])  # noqa: B023
         assert order[::2] == order[1::2]  # Nobody was between the two of another.
         assert sorted(order[::2]) == [0, 1, 2, 3, 4]
-        assert ticker.longest < Ticker.LIMIT
+        ticker.assert_kept_running()
     plain, recursive = locks
     recursive.acquire()
     recursive.acquire()
