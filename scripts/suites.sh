@@ -171,20 +171,20 @@ suite_cpython() {
 # The Python tests over an extension module with ASan, LSan and UBSan, two at a time: five minutes.
 # ASAN_TESTS="tests/python/test_x.py -k word" names other tests than all. The interpreter knows
 # nothing of sanitizers, so the runtime is loaded first; libstdc++ with it, or it would not find the
-# real __cxa_throw; and before them what keeps LSan away from the children of forks.
+# real __cxa_throw; and before them what makes forks safe among sanitizers.
 # PYTHONMALLOC: else ASan sees CPython's arenas only. Reports go to files, or tests that read their
 # program's output would swallow them.
 suite_asan() {
   configure_sanitized
   need test
   failed=0
-  run_quietly ninja -C "$sanitized" package tests/support/leaks_of_forks.so
+  run_quietly ninja -C "$sanitized" package tests/support/forks_under_asan.so
   export GREENWSGI_HUB="${GREENWSGI_HUB:-uring}" PYTHONMALLOC=malloc PYTHONPATH="$sanitized"
   rm -f "$sanitized"/report.*
   ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1
   export ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0:log_path=$sanitized/report"
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  LD_PRELOAD="$sanitized/tests/support/leaks_of_forks.so $(g++ -print-file-name=libasan.so)"
+  LD_PRELOAD="$sanitized/tests/support/forks_under_asan.so $(g++ -print-file-name=libasan.so)"
   LD_PRELOAD="$LD_PRELOAD $(g++ -print-file-name=libstdc++.so)"
   export LD_PRELOAD
   "$venv/bin/python" -P -c '' 2>/dev/null || {

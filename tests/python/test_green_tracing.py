@@ -207,7 +207,10 @@ def run(program: str, *arguments: str, **environment: str) -> subprocess.Popen[b
 
 def run_to_end(program: str, *arguments: str, **environment: str) -> None:
     with run(program, *arguments, **environment) as process:
-        assert process.wait(60) == 0
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_the_environment_traces_a_program_to_its_end(tmp_path: Path) -> None:
