@@ -49,7 +49,8 @@ class _Finder:
             return None
         place = sys.meta_path.index(self) if self in sys.meta_path else -1
         for finder in sys.meta_path[place + 1 :]:  # Those in front have been asked.
-            spec = finder.find_spec(fullname, path, target)
+            find = getattr(finder, "find_spec", None)  # It may be older than PEP 451.
+            spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
             if spec is not None:
                 spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
                 return spec

@@ -25,18 +25,26 @@ inline int connect_result(int fd) {
   return errno == ENOTCONN ? -EAGAIN : -errno;
 }
 
-/// Can accept(2) succeed here? No event tells that it cannot, on a datagram socket.
-inline bool is_listening(int fd) {
-  int listens = 0;
-  socklen_t bytes = sizeof listens;
-  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens != 0;
+/// SO_TYPE and the like of a socket; -1: it is none.
+inline int socket_fact(int fd, int option) {
+  int fact = -1;
+  socklen_t bytes = sizeof fact;
+  return ::getsockopt(fd, SOL_SOCKET, option, &fact, &bytes) == 0 ? fact : -1;
+}
+
+/// May accept(2) succeed here, now or later? Where it cannot, no event tells of it.
+inline bool may_listen(int fd) {
+  const int type = socket_fact(fd, SO_TYPE);
+  if (type != SOCK_STREAM && type != SOCK_SEQPACKET) return false;
+  // It compares a state's number with TCP's, and Bluetooth and NFC have others.
+  const int family = socket_fact(fd, SO_DOMAIN);
+  const bool tells = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+  return !tells || socket_fact(fd, SO_ACCEPTCONN) != 0;
 }
 
 /// Does MSG_WAITALL mean "until the buffer is full", rather than "one message"?
 inline bool is_stream_socket(int fd) {
-  int type = 0;
-  socklen_t bytes = sizeof type;
-  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_STREAM;
+  return socket_fact(fd, SO_TYPE) == SOCK_STREAM;
 }
 
 /// Must this recv go on after its latest piece? op.hub_word counts the bytes of the earlier ones.
@@ -72,7 +80,7 @@ inline short events_awaited(const Op& op) {
 
 /// Has the caller asked not to wait, for this one operation? Or is there nothing to wait for?
 inline bool must_not_wait(const Op& op) {
-  if (op.kind == Op::Kind::accept) return !is_listening(op.fd);
+  if (op.kind == Op::Kind::accept) return !may_listen(op.fd);
   const bool has_message_flags = op.kind == Op::Kind::recv || op.kind == Op::Kind::recv_multishot ||
                                  op.kind == Op::Kind::send || op.kind == Op::Kind::sendmsg;
   return has_message_flags && (op.flags & MSG_DONTWAIT) != 0;

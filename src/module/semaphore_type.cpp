@@ -146,8 +146,10 @@ int semaphore_init(PyObject* self, PyObject* args, PyObject* kwargs) {
     PyErr_SetString(PyExc_ValueError, "Semaphore: value must not be negative");
     return -1;
   }
-  semaphore_of(self)->value = value;
-  semaphore_of(self)->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
+  SemaphoreObject* semaphore = semaphore_of(self);
+  semaphore->value_max = bounded != 0 ? value : PY_SSIZE_T_MAX;
+  semaphore->value = 0;
+  hand_over(semaphore, value);  // Called once more, it may find greens that wait.
   return 0;
 }
 

@@ -191,8 +191,10 @@ PyObject* hook_sendfile(Call& call) {
       !sendfile_offset(given[2], file_fd, &offset, &own)) {
     return call.pass_on();
   }
+  const StillOpen file(file_fd);
   PyObject* sent = send_file(call, fd, file_fd, offset, std::min(count, kReadMost));
-  if (sent != nullptr && own) ::lseek(file_fd, offset + PyLong_AsSsize_t(sent), SEEK_SET);
+  if (sent != nullptr && own && file.holds())
+    ::lseek(file_fd, offset + PyLong_AsSsize_t(sent), SEEK_SET);
   return sent;
 }
 

@@ -44,25 +44,24 @@ ssize_t read_at_once(int fd, io::Bytes into, std::int64_t offset) {
   return count;
 }
 
-// From a regular file, behind the `*count` bytes that have come already.
+// From a regular file that `into` is at `offset` of, behind the `*count` bytes that have come.
 Moved read_pieces(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
-  const bool moves = offset < 0;  // The file's own position.
+  const StillOpen open(fd);
   while (*count < into.size()) {
     const io::Bytes rest = into.subspan(*count);
     const io::Bytes piece = rest.first(std::min(rest.size(), kReadAtOnce));
-    // Not at "the position": io_uring takes and sets it without the lock that read(2) has for it.
-    const std::int64_t at =
-        moves ? ::lseek(fd, 0, SEEK_CUR) : offset + static_cast<std::int64_t>(*count);
-    if (at < 0) return *count > 0 ? Moved::some : Moved::none;
-    const Result<std::size_t> got = io::read(fd, piece, at);
+    const Result<std::size_t> got = io::read(fd, piece, offset + static_cast<std::int64_t>(*count));
+    if (!open.holds()) {  // It may be another file's.
+      if (*count > 0) break;
+      set_errno(EBADF);
+      return Moved::failed;
+    }
     if (got.ok() && *got == 0) break;
     if (got.ok()) {
       *count += *got;
-      if (moves) ::lseek(fd, at + static_cast<std::int64_t>(*got), SEEK_SET);
-      const StillOpen open(fd);
       py::scheduler_or_null()->yield();
-      if (!open.check()) return Moved::failed;
-      if (py::is_thrown_at()) break;  // Raised here, it would cost what has come.
+      // Raised here, it would cost what has come.
+      if (!open.holds() || py::is_thrown_at()) break;
       if (py::raise_if_interrupted()) return Moved::failed;
       continue;
     }
@@ -78,13 +77,37 @@ Moved read_pieces(int fd, io::Bytes into, std::int64_t offset, std::size_t* coun
   return Moved::some;
 }
 
-// One after the other where they share the file's position.
-Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
-  if (offset >= 0) return read_pieces(fd, into, offset, count);
+// Where the file's position is to go, from `begin`, when `bytes` are read from there.
+std::int64_t end_of_read(int fd, std::int64_t begin, std::size_t bytes) {
+  const std::int64_t end = begin + static_cast<std::int64_t>(bytes);
+  struct stat status;
+  const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  return known ? std::clamp<std::int64_t>(status.st_size, begin, end) : end;
+}
+
+// At the file's own position, behind the `*count` bytes that have come from before it. Readers
+// stand in line; and the position is behind all that is read from the beginning, so that whoever
+// else reads, writes or seeks meanwhile does so as if read(2) had come first, which has a lock.
+Moved read_at_position(int fd, io::Bytes into, std::size_t* count) {
   FdTurns* turns = fd_turns(fd);
   if (turns == nullptr) return Moved::failed;
   Turn turn(*turns, Direction::reading);
-  return turn.take(kNever) ? read_pieces(fd, into, offset, count) : Moved::failed;
+  if (!turn.take(kNever)) return Moved::failed;
+  const StillOpen open(fd);
+  const std::size_t before = *count;
+  const std::int64_t begin = ::lseek(fd, 0, SEEK_CUR);
+  if (begin < 0) return before > 0 ? Moved::some : Moved::none;
+  const std::int64_t end = end_of_read(fd, begin, into.size() - before);
+  ::lseek(fd, end, SEEK_SET);
+  const Moved moved = read_pieces(fd, into, begin - static_cast<std::int64_t>(before), count);
+  const std::int64_t came = begin + static_cast<std::int64_t>(*count - before);
+  const bool still_open = open.holds() || turns->closing > 0;  // It waits for this turn to end.
+  if (came != end && still_open && ::lseek(fd, 0, SEEK_CUR) == end) ::lseek(fd, came, SEEK_SET);
+  return moved;
+}
+
+Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
+  return offset < 0 ? read_at_position(fd, into, count) : read_pieces(fd, into, offset, count);
 }
 
 // From what has to be waited for.

@@ -212,13 +212,17 @@ StillOpen::StillOpen(int fd, int other) {
   }
 }
 
-bool StillOpen::check() const {
+bool StillOpen::holds() const {
   for (int i = 0; i < 2; i++) {
-    if (turns_[i] == nullptr || turns_[i]->closes == closes_[i]) continue;
-    set_errno(EBADF);
-    return false;
+    if (turns_[i] != nullptr && turns_[i]->closes != closes_[i]) return false;
   }
   return true;
+}
+
+bool StillOpen::check() const {
+  if (holds()) return true;
+  set_errno(EBADF);
+  return false;
 }
 
 bool yield_turn(int fd) {
@@ -256,7 +260,7 @@ bool end_all_waits(int fd, FdTurns& turns) {
       raised = py::raise_if_interrupted();
     }
   }
-  turns.closing -= 1;
+  if (turns.closing > 0) turns.closing -= 1;  // Not in a child that the handler of a signal forked.
   if (turns.closing > 0) py::unpark_one(&turns.closing);  // Another who closes it, too.
   return !raised;
 }

@@ -84,7 +84,9 @@ class StillOpen {
   explicit StillOpen(int fd) : StillOpen(fd, -1) {}
   StillOpen(int fd, int other);
 
-  /// False, and EBADF is set: one has been closed since, and its number may be another file's.
+  /// False: one has been closed since, and its number may be another file's.
+  bool holds() const;
+  /// holds(), or else EBADF is set.
   bool check() const;
   /// What changes when the first is closed; nullptr: that is none.
   const unsigned* closes() const { return turns_[0] != nullptr ? &turns_[0]->closes : nullptr; }
@@ -101,7 +103,8 @@ bool yield_turn(int fd);
 bool spend_turn(int fd);
 
 /// To be called before `fd` is closed: ends all waits for it, and what is known of it is forgotten.
-/// May switch. False: a Python error is set, which was thrown at this green while the others left.
+/// May switch; what is thrown at this green meanwhile waits. False: a Python error is set, which
+/// the handler of a signal has raised.
 bool before_close(int fd);
 
 /// The same for all from `low` on that are below `high`.

@@ -6,28 +6,6 @@
 
 namespace greenwsgi::patch {
 
-namespace {
-
-// `has_some`: what is thrown at the green can wait for its next call; 0 then.
-std::optional<std::size_t> receive_once(PyObject* socket,
-                                        FdTurns& turns,
-                                        io::Bytes into,
-                                        int flags,
-                                        Instant deadline,
-                                        bool has_some = false) {
-  const int fd = layout::socket_head(socket).fd;
-  Turn turn(turns, Direction::reading);
-  if (!turn.take(deadline)) return std::nullopt;
-  for (;;) {
-    const Result<std::size_t> got = io::recv(fd, into, flags, deadline, &turns.plain);
-    if (got.ok()) return *got;
-    if (has_some && py::is_thrown_at()) return 0;
-    if (turn.failed(got.error(), deadline)) return std::nullopt;
-  }
-}
-
-}  // namespace
-
 std::optional<std::size_t> receive(PyObject* socket, io::Bytes into, int flags) {
   const int fd = layout::socket_head(socket).fd;
   FdTurns* turns = fd_turns(fd);
@@ -35,19 +13,20 @@ std::optional<std::size_t> receive(PyObject* socket, io::Bytes into, int flags) 
   const Instant deadline = socket_deadline(socket);
   const bool all = (flags & MSG_WAITALL) != 0 && is_blocking_stream(socket);
   flags &= ~(MSG_DONTWAIT | MSG_WAITALL);
-  std::optional<std::size_t> got = receive_once(socket, *turns, into, flags, deadline);
-  if (!all || !got || *got == 0) return got;
-  std::size_t total = *got;
-  while (total < into.size()) {
-    got = receive_once(socket, *turns, into.subspan(total), flags, deadline, true);
-    if (!got && PyErr_ExceptionMatches(PyExc_OSError))
-      PyErr_Clear();  // What came is reported.
-    else if (!got)
-      return got;
-    if (!got || *got == 0) break;
-    total += *got;
+  Turn turn(*turns, Direction::reading);
+  if (!turn.take(deadline)) return std::nullopt;
+  std::size_t total = 0;
+  for (;;) {
+    const Result<std::size_t> got =
+        io::recv(fd, into.subspan(total), flags, deadline, &turns->plain);
+    if (got.ok()) total += *got;
+    if (got.ok() && (!all || *got == 0 || total >= into.size())) return total;
+    if (total > 0 && py::is_thrown_at()) return total;
+    if (got.ok() || !turn.failed(got.error(), deadline)) continue;
+    if (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)) return std::nullopt;
+    PyErr_Clear();  // What came is reported; the error comes again with the next call.
+    return total;
   }
-  return total;
 }
 
 PyObject* receive_natively(const Call& call) {

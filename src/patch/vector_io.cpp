@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "src/patch/descriptor_io.hpp"
@@ -92,6 +93,7 @@ ssize_t read_cached(int fd, const Parts& parts, std::int64_t offset) try {
 }  // namespace
 
 PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t offset) {
+  std::optional<Turn> turn;  // Of those who read at the file's own position.
   {
     if (PySequence_Check(buffers) == 0) return call.pass_on();  // Which takes no iterator.
     const Parts parts(buffers, PyBUF_WRITABLE);
@@ -101,6 +103,8 @@ PyObject* read_vector(const Call& call, int fd, PyObject* buffers, std::int64_t 
       return offset >= 0 ? call.pass_on() : when_ready(call, fd, Direction::reading);
     if (!spend_turn(fd)) return nullptr;
     if (is_in_memory(fd)) return call.pass_on();
+    FdTurns* turns = offset < 0 ? fd_turns(fd) : nullptr;
+    if (turns != nullptr && !turn.emplace(*turns, Direction::reading).take(kNever)) return nullptr;
     const ssize_t count = read_cached(fd, parts, offset);
     if (count >= 0) return PyLong_FromSsize_t(count);
   }

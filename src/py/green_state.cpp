@@ -201,8 +201,10 @@ void GreenState::finish() {
   drop_thrown();
   slice_.finish(thread_);
   retire_object();  // A destructor may have asked for the current green again.
-  drop_thrown();
-  await_poke();
+  do {
+    drop_thrown();
+    await_poke();
+  } while (has_thrown() || poke_.in_flight);  // Who knows its ident may throw at it until the end.
   fiber_.scheduler().take_interrupt();
   close_scopes(scopes_);  // A generator that was never closed may have left one open.
   if (trace != nullptr) [[unlikely]]
@@ -265,6 +267,7 @@ void GreenState::await_poke() {
   poke_.awaited = true;
   Wait wait{"a message from another thread"};
   fiber_.scheduler().park(wait);
+  poke_.awaited = false;
 }
 
 bool GreenState::throw_at(PyObject* exception) {

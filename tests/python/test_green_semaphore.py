@@ -265,3 +265,16 @@ def test_a_class_that_derives_from_it_takes_what_it_likes() -> None:
     assert named.acquire()
     assert named.acquire()
     assert not named.acquire(blocking=False)
+
+
+def test_one_that_is_made_anew_serves_those_who_wait() -> None:
+    semaphore = green.Semaphore(0)
+    waiting = [green.spawn(semaphore.acquire) for _ in range(2)]
+    green.sleep(0)
+
+    semaphore.__init__(3)  # type: ignore[misc]
+
+    assert semaphore.value == 1
+    assert [each.get() for each in waiting] == [True, True]
+    assert semaphore.acquire(blocking=False)
+    assert not semaphore.acquire(blocking=False)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,24 @@ def test_a_module_that_is_imported_later_is_complete_and_has_its_own_loader(
     assert module.__spec__ is not None
     assert type(module.__loader__).__module__ == "_frozen_importlib_external"
     assert module.__spec__.loader is module.__loader__
+
+
+def test_a_finder_older_than_find_spec_is_passed_over(module_file: Path) -> None:
+    class Old:
+        def find_module(self, name: str, path: object = None) -> None:
+            return None
+
+    module_file.write_text("value = 1\n")
+    seen: list[ModuleType] = []
+    when_imported("late_module", seen.append)
+    old: Any = Old()
+    sys.meta_path.insert(1, old)
+    try:
+        module = import_late_module()
+    finally:
+        sys.meta_path.remove(old)
+
+    assert seen == [module]
 
 
 def test_a_module_that_is_there_already_is_given_at_once(module_file: Path) -> None:

@@ -91,6 +91,50 @@ def test_the_main_program_gets_it_where_it_waits_and_not_who_runs_meanwhile() ->
     assert hit == [1, 0]
 
 
+def test_a_green_may_be_thrown_at_until_its_very_end() -> None:
+    done = run_patched(
+        "import ctypes\n"
+        "import green\n"
+        "class Stop(BaseException): pass\n"
+        "wanted = thrown = ident = turns = 0\n"
+        "ended = False\n"
+        "def natively():\n"
+        "    global thrown\n"
+        "    while thrown < 2:\n"
+        "        if thrown < wanted:\n"
+        "            raise_in(ctypes.c_ulong(ident), ctypes.py_object(Stop))\n"
+        "            thrown += 1\n"
+        "raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc\n"
+        "def throw():\n"
+        "    global wanted\n"
+        "    wanted += 1\n"
+        "    while thrown < wanted: pass\n"  # Nobody else runs: the message is on its way.
+        "def work():\n"
+        "    global ident, ended\n"
+        "    ident = threading.get_ident()\n"
+        "    try:\n"
+        "        while True: green.sleep(0)\n"
+        "    except Stop: pass\n"
+        "    ended = True\n"
+        "def busy():\n"
+        "    global turns\n"
+        "    while not ident: green.sleep(0)\n"
+        "    throw()\n"
+        "    while turns < 4:\n"
+        "        turns += ended\n"
+        "        if turns == 1 and wanted == 1: throw()\n"
+        "        green.sleep(0)\n"
+        "native = green.spawn(green.native.call, natively)\n"
+        "thrower = green.spawn(busy)\n"
+        "green.sleep(0.01)\n"
+        "victim = green.spawn(work)\n"
+        "green.joinall([native, thrower, victim])\n"
+        "print(wanted, ended)\n"
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 True\n", "")
+
+
 @isolated
 def test_threads_that_have_ended_and_numbers_of_none_are_not_found() -> None:
     green.monkey_patch()

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import pty
+import signal
 import tempfile
 import time
 from functools import partial
@@ -122,6 +123,31 @@ def test_a_forked_child_knows_nothing_of_those_who_wait_in_its_parent() -> None:
         return status
 
     assert together(lambda: os.read(read_end, 9), fork) == [b"end", 0]
+
+
+@isolated
+def test_a_child_that_a_handler_forks_amid_a_close_may_use_its_number_again() -> None:
+    patch()
+    statuses: list[int] = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        fd = os.dup(file.fileno())
+
+        def handle(number: int, frame: Any) -> None:
+            pid = os.fork()
+            statuses.append(os.waitpid(pid, 0)[1] if pid else -1)
+
+        signal.signal(signal.SIGUSR1, handle)
+        writer = green.spawn(os.write, fd, bytes(64 * MEBIBYTE))
+        green.sleep(0)  # It writes on a native thread, which the close waits for.
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.close(fd)
+        if statuses == [-1]:
+            again, other = os.pipe()
+            os.write(other, b"x")
+            os._exit(0 if again == fd and together(lambda: os.read(again, 1)) == [b"x"] else 1)
+        outcome(writer.get)
+
+    assert statuses == [0]
 
 
 @isolated

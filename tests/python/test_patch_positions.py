@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import signal
 import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 from patched import isolated, patch, start_natively, together
 
@@ -55,6 +57,61 @@ def test_each_read_at_a_shared_position_is_of_one_piece() -> None:
             bytes(range(4, 8)),
         ]
         assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 8 * MEBIBYTE
+
+
+@isolated
+def test_what_others_do_at_the_position_of_a_read_they_do_behind_it() -> None:
+    patch()
+    room = bytearray(4)
+    others: list[tuple[Callable[[int], object], int]] = [
+        (lambda fd: os.readv(fd, [room]), 4 * MEBIBYTE + 4),
+        (lambda fd: os.write(fd, b"text"), 4 * MEBIBYTE + 4),
+        (lambda fd: os.lseek(fd, 0, os.SEEK_SET), 0),
+    ]
+    for other, position in others:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            content = b"".join(bytes([number]) * MEBIBYTE for number in range(8))
+            file.write(content)
+            file.seek(0)
+            fd = file.fileno()
+            read, _ = together(
+                functools.partial(os.read, fd, 4 * MEBIBYTE), functools.partial(other, fd)
+            )
+
+            assert read == content[: 4 * MEBIBYTE]
+            assert os.lseek(fd, 0, os.SEEK_CUR) == position
+            assert file.seek(0) == 0
+            assert file.read(4 * MEBIBYTE) == read
+    assert room == b"\4" * 4
+
+
+@isolated
+def test_a_read_that_finds_less_than_it_asks_for_leaves_the_position_at_the_end() -> None:
+    patch()
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(bytes(3 * MEBIBYTE + 5))
+        file.seek(1)
+
+        (read,) = together(lambda: os.read(file.fileno(), 8 * MEBIBYTE))
+        assert len(read) == 3 * MEBIBYTE + 4
+        assert file.tell() == 3 * MEBIBYTE + 5
+        file.seek(100 * MEBIBYTE)
+        assert together(lambda: os.read(file.fileno(), 8 * MEBIBYTE)) == [b""]
+        assert file.tell() == 100 * MEBIBYTE
+
+
+@isolated
+def test_the_position_of_a_file_that_is_cut_while_it_is_read_is_where_its_bytes_end() -> None:
+    patch()
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(bytes(8 * MEBIBYTE))
+        file.seek(0)
+
+        read, _ = together(
+            lambda: os.read(file.fileno(), 8 * MEBIBYTE), lambda: file.truncate(3 * MEBIBYTE)
+        )
+        assert len(read) == 3 * MEBIBYTE
+        assert file.tell() == 3 * MEBIBYTE
 
 
 def numbered(size: int) -> bytes:
@@ -128,6 +185,26 @@ def test_what_has_come_of_all_that_was_to_be_waited_for_is_told_when_a_timeout_c
         left.send(b"12345")
         together(receive)
         assert got == [b"12345"]
+
+
+@isolated
+def test_what_has_come_of_it_is_told_to_who_is_killed_while_another_stands_in_line() -> None:
+    patch()
+    left, right = socket.socketpair()
+    with left, right:
+        received: list[bytes] = []
+        first = green.spawn(lambda: received.append(right.recv(10, socket.MSG_WAITALL)))
+        green.sleep(0)
+        second = green.spawn(right.recv, 10)
+        green.sleep(0)
+        left.send(b"12345")
+        green.sleep(0.01)
+        first.kill(block=False)
+        first.join()
+        left.send(b"6")
+
+        assert received == [b"12345"]
+        assert second.get() == b"6"
 
 
 @isolated

@@ -95,17 +95,38 @@ def test_an_unbuffered_file_s_read_is_ended_by_a_close_of_its_descriptor() -> No
 @isolated
 def test_a_large_read_of_a_file_ends_where_its_descriptor_is_closed() -> None:
     patch()
+    for read in (lambda fd: os.read(fd, LARGE), lambda fd: os.pread(fd, LARGE, 0)):
+        with tempfile.TemporaryDirectory() as folder:
+            one, other = two_files(folder)
+            fd = os.open(one, os.O_RDONLY)
+            reader = green.spawn(read, fd)
+            green.sleep(0)
+            assert not reader.dead  # It gives its turn away between the pieces.
+            os.close(fd)
+            assert os.open(other, os.O_RDONLY) == fd
+
+            got = reader.get()
+            assert set(got) == set(b"1")
+            assert len(got) < LARGE
+            assert os.lseek(fd, 0, os.SEEK_CUR) == 0
+            os.close(fd)
+
+
+@isolated
+def test_what_has_come_before_a_close_is_not_asked_for_again_by_another_descriptor() -> None:
+    patch()
     with tempfile.TemporaryDirectory() as folder:
-        one, other = two_files(folder)
+        one, _ = two_files(folder)
         fd = os.open(one, os.O_RDONLY)
+        shares_its_position = os.dup(fd)
         reader = green.spawn(os.read, fd, LARGE)
         green.sleep(0)
-        assert not reader.dead  # It gives its turn away between the pieces.
         os.close(fd)
-        assert os.open(other, os.O_RDONLY) == fd
 
-        assert fate(reader) == errno.EBADF
-        os.close(fd)
+        got = reader.get()
+        assert 0 < len(got) < LARGE
+        assert os.lseek(shares_its_position, 0, os.SEEK_CUR) == len(got)
+        os.close(shares_its_position)
 
 
 def drain(fd: int) -> bytes:
@@ -121,11 +142,16 @@ def drain(fd: int) -> bytes:
 @isolated
 def test_a_sendfile_that_waits_for_its_receiver_sends_nothing_of_another_file() -> None:
     patch()
+    for offset in (0, None):  # None: from the file's own position, which moves.
+        sends_nothing_of_another_file(offset)
+
+
+def sends_nothing_of_another_file(offset: int | None) -> None:
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory() as folder, ours, theirs:
         one, other = two_files(folder)
         fd = os.open(one, os.O_RDONLY)
-        sender = green.spawn(os.sendfile, theirs.fileno(), fd, 0, LARGE)
+        sender = green.spawn(os.sendfile, theirs.fileno(), fd, offset, LARGE)
         green.sleep(0)
         assert not sender.dead
         os.close(fd)
