@@ -277,7 +277,10 @@ def test_a_native_thread_that_waits_for_a_green_is_waited_for_while_greens_run(
 def test_a_native_call_that_goes_on_does_not_hinder_the_end() -> None:
     program = """
     import ctypes, green
+    from green import _core
     green.spawn(green.native.call, ctypes.CDLL(None).sleep, 100)
+    while _core.native_counts()["threads"] == 0:
+        green.sleep(0.001)
     green.sleep(0.01)
     """
     assert run(program) == (0, "", "")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from patched import isolated, patch
+from ports import free_port
 
 import green
 from green import _core, backdoor
@@ -193,8 +194,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_it_serves_tcp_when_it_is_told_to() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = probe.getsockname()
+    address = ("127.0.0.1", free_port())
     server = green.spawn(backdoor.serve, address)
     green.sleep(0)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -69,6 +70,7 @@ def test_no_more_than_max_workers_run_at_once() -> None:
         with lock:
             inside[0] += 1
             most.append(inside[0])
+        time.sleep(0.002)
         with lock:
             inside[0] -= 1
 

@@ -209,8 +209,8 @@ def test_a_signal_reaches_the_main_program_while_it_is_parked(wait: str) -> None
         f"""
         import os, signal, threading, green
         main = threading.main_thread().ident
-        threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-        try: {wait}
+        timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT))
+        try: timer.start(); {wait}
         except KeyboardInterrupt: print("interrupted", green.getcurrent().name)
         """,
         "interrupted main\n",
@@ -238,8 +238,8 @@ def test_a_signal_is_seen_after_another_gave_the_wakeup_descriptor_away() -> Non
         green.sleep(0)
         signal.set_wakeup_fd(-1)
         main = threading.main_thread().ident
-        threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-        try: green.sleep(100)
+        timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT))
+        try: timer.start(); green.sleep(100)
         except KeyboardInterrupt: print("interrupted")
         """,
         "interrupted\n",

@@ -33,12 +33,12 @@ def test_a_scope_blocks_the_thread_and_its_end_lets_switch_again() -> None:
 
     def scope() -> None:
         with green.blocking(), green.blocking():
-            time.sleep(0.05)
+            time.sleep(0.2)
         assert _core.can_park()
 
     assert turns_during(scope) <= 2
-    assert turns_during(lambda: time.sleep(0.05)) > 3
-    assert turns_during(green.blocking()(lambda: time.sleep(0.05))) <= 2
+    assert turns_during(lambda: time.sleep(0.2)) > 3
+    assert turns_during(green.blocking()(lambda: time.sleep(0.2))) <= 2
 
 
 @isolated

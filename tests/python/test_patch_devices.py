@@ -163,8 +163,7 @@ def test_much_on_the_disk_stops_nobody() -> None:
         os.close(fd)
         os.close(copied)
 
-    assert ticker.turns > 3
-    assert ticker.longest < 0.2  # Memory is moved beside it; no call takes so long on the hub.
+    ticker.assert_kept_running()
 
 
 @isolated
@@ -391,7 +390,7 @@ def wait_for_a_lock(path: Path, lock: Callable[[int], Any]) -> None:
         let_go = holder.stdin.close
         assert holder.stdout.readline() == b"held\n"
         with Ticker() as ticker:
-            together(lambda: lock(file.fileno()), lambda: (time.sleep(0.03), let_go()))
+            together(lambda: lock(file.fileno()), lambda: (ticker.have_turns(), let_go()))
     ticker.assert_kept_running()
 
 

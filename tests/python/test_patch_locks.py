@@ -104,12 +104,12 @@ def test_an_acquire_ends_with_its_time() -> None:
     began = time.monotonic()
 
     with Ticker() as ticker:
-        assert together(lambda: lock.acquire(timeout=0.05)) == [False]
-        assert lock.acquire(True, 0.05) is False
+        assert together(lambda: lock.acquire(timeout=0.15)) == [False]
+        assert lock.acquire(True, 0.15) is False
     lock.release()
 
-    assert 0.1 <= time.monotonic() - began < 1.0
-    assert ticker.turns > 3
+    assert time.monotonic() - began >= 0.3
+    ticker.assert_kept_running()
 
 
 @isolated
@@ -298,10 +298,10 @@ def test_logging_from_many_greens_keeps_lines_whole() -> None:
 
 @isolated
 @once("it repeats itself often enough")
-def test_greens_and_native_threads_hand_over_a_hundred_thousand_times() -> None:
+def test_greens_and_native_threads_hand_over_ten_thousand_times() -> None:
     patch()
     sys.setswitchinterval(20e-6)
-    rounds = 50_000
+    rounds = 5_000
     there, back = _thread.allocate_lock(), _thread.allocate_lock()
     there.acquire()
     back.acquire()
@@ -396,7 +396,8 @@ def test_the_longest_time_out_there_is_is_waited_for_like_any_other() -> None:
     def hold() -> None:
         with lock:
             time.sleep(0.01)
-            event.set()
+        time.sleep(0.01)
+        event.set()
 
     holder = green.spawn(hold)
     green.sleep(0)

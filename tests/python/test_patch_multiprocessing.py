@@ -73,7 +73,7 @@ def test_a_daemon_that_goes_on_costs_the_end_less_than_one_that_cleans_up_may_ta
 
         class Late:  # `atexit` lets go of it after greens have ended.
             def __del__(self):
-                print("few" if ticks < 30 else "many")
+                print("few" if ticks < 15 else "many")
 
         atexit.register(lambda late: None, Late())
         ticks = 0

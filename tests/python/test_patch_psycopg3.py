@@ -69,14 +69,14 @@ def test_a_query_waits_for_what_it_asks_and_lets_others_run() -> None:
         return near.recv(1)
 
     def answer() -> None:
-        green.sleep(0.05)
+        ticker.have_turns()
         far.send(b"x")
 
     with Ticker() as ticker:
         answered, _ = together(lambda: waiting.wait(query(), near.fileno(), 10.0), answer)
 
     assert answered == b"x"
-    assert ticker.turns > 3
+    ticker.assert_kept_running()
     assert waiting.native == []
 
 

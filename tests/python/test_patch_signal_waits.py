@@ -22,7 +22,7 @@ def send(*numbers: int) -> None:
 
 
 def send_later(number: int) -> None:
-    time.sleep(0.03)
+    time.sleep(0.1)
     send(number)
 
 
@@ -70,7 +70,7 @@ def test_what_a_handler_raises_ends_the_main_programs_pause() -> None:
 
     signal.signal(signal.SIGALRM, ring)
     waiting = green.spawn(signal.pause)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
 
     assert outcome(signal.pause) == (LookupError, "ring")
     assert waiting.get() is None
@@ -104,7 +104,7 @@ def test_a_handler_set_before_a_patch_by_another_thread_ends_a_pause() -> None:
         "thread = threading.Thread(target=green.monkey_patch)\n"
         "thread.start(); thread.join()\n"
         "green.sleep(0)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.02)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.5)\n"
         "signal.pause()\n"
         "print('went on')\n"
     )

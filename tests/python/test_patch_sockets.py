@@ -52,7 +52,7 @@ def test_every_method_waits_without_stopping_the_others() -> None:
 
     def received(receive: Any) -> Any:
         with Ticker() as ticker:
-            result = together(receive, lambda: (time.sleep(0.05), left.send(b"abc")))[0]
+            result = together(receive, lambda: (ticker.have_turns(), left.send(b"abc")))[0]
         ticker.assert_kept_running()
         return result
 
@@ -349,10 +349,7 @@ def test_a_close_from_a_native_thread_wakes_a_green() -> None:
     thread = threading.Timer(0.05, one.close)
     thread.start()
 
-    with Ticker():
-        assert together(lambda: outcome(one.recv, 9)) == [
-            (OSError, "[Errno 9] Bad file descriptor")
-        ]
+    assert together(lambda: outcome(one.recv, 9)) == [(OSError, "[Errno 9] Bad file descriptor")]
     thread.join()
     two.close()
 

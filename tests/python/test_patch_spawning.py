@@ -12,11 +12,11 @@ from typing import Any
 
 from patched import Ticker, isolated, patch, together
 
-SLOW = ["sh", "-c", "sleep 0.05; echo said; exit 3"]
+SLOW = ["sh", "-c", "sleep 0.2; echo said; exit 3"]
 
 
 def spawned() -> int:
-    return os.posix_spawnp("sh", ["sh", "-c", "sleep 0.05; exit 3"], os.environ)
+    return os.posix_spawnp("sh", ["sh", "-c", "sleep 0.2; exit 3"], os.environ)
 
 
 def ended(status: int) -> int:
@@ -32,7 +32,7 @@ def with_spawnv() -> int:
 
 
 def with_popen() -> int:
-    pipe = os.popen("sleep 0.05; echo said; exit 3")
+    pipe = os.popen("sleep 0.2; echo said; exit 3")
     assert pipe.read() == "said\n"
     return ended(pipe.close() or 0)
 
@@ -44,7 +44,7 @@ def with_subprocess() -> int:
 
 
 def with_system() -> int:
-    return ended(os.system("sleep 0.05; exit 3"))
+    return ended(os.system("sleep 0.2; exit 3"))
 
 
 def with_forkpty() -> int:
@@ -92,8 +92,7 @@ def test_a_program_started_in_any_way_ends_beside_the_others() -> None:
     for way in WAYS:
         with Ticker() as ticker:
             assert together(way) == [3], way
-        assert ticker.turns > 3, way
-        assert ticker.longest < 0.2, way  # A fork copies tables.
+        ticker.assert_kept_running()
 
 
 @isolated
@@ -114,10 +113,9 @@ def test_any_child_is_waited_for_beside_the_others() -> None:
     ]
     for wait in waits:
         with Ticker() as ticker:
-            pid = spawned()
+            spawned()
             assert ended(together(wait)[0]) == 3
-        assert ticker.turns > 3
-        assert pid > 0
+        ticker.assert_kept_running()
 
 
 @isolated

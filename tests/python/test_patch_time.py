@@ -19,7 +19,7 @@ def test_sleeps_of_many_greens_pass_at_once() -> None:
 
     together(*[lambda: time.sleep(0.1)] * 200)
 
-    assert 0.1 <= time.monotonic() - began < 1.0
+    assert 0.1 <= time.monotonic() - began < 5
 
 
 @isolated
@@ -71,9 +71,9 @@ def test_the_main_program_sleeps_cooperatively_too() -> None:
     patch()
 
     with Ticker() as ticker:
-        time.sleep(0.1)
+        time.sleep(0.3)
 
-    assert ticker.turns > 3
+    ticker.assert_kept_running()
 
 
 @isolated

@@ -92,7 +92,7 @@ def test_waiting_for_data_stops_nobody() -> None:
     server, client = connected()
 
     def answer() -> None:
-        time.sleep(0.05)
+        ticker.have_turns()
         server.sendall(b"late")
 
     with Ticker() as ticker:

@@ -154,7 +154,7 @@ def test_wrong_arguments_of_select_raise_what_they_raise_unpatched() -> None:
 def test_select_keeps_its_time_out_also_for_what_it_cannot_wait_for() -> None:
     patch()
     with open("/etc/passwd") as file, Ticker() as ticker:  # Never in an exceptional state.
-        assert together(lambda: select.select([], [], [file], 0.05)) == [([], [], [])]
+        assert together(lambda: select.select([], [], [file], 0.2)) == [([], [], [])]
 
     ticker.assert_kept_running()
 

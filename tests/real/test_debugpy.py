@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from debug_client import SECONDS, DebugClient
+from ports import free_port
 
 pytest.importorskip("debugpy", reason="debugpy is not installed")
 
@@ -44,12 +45,6 @@ else:
     green.spawn(work, 2).join()
 """
 LINE = 1 + PROGRAM.split("\n").index("        total += turn  # Here.")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def connect(port: int) -> socket.socket:

@@ -19,7 +19,6 @@ from typing import Any, Self
 
 from leaks import REPETITIONS
 from processor import processor_wait
-from sanitized import ASAN
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 
@@ -156,7 +155,7 @@ class Ticker:
     Nor can a short gap be told from one of the machine's: that others ran is told by the turns.
     """
 
-    LIMIT = 1.0 if ASAN else 0.25  # Of the gap, where nothing computes beside it.
+    LIMIT = 1.0  # Of the gap, where nothing computes beside it.
 
     def __init__(self, seconds: float = 0.002) -> None:
         self.seconds = seconds
@@ -181,6 +180,12 @@ class Ticker:
     def __exit__(self, *exception: object) -> None:
         self._ended = True
         self._green.join()
+
+    def have_turns(self, turns: int = 4) -> None:
+        """Returns when it has had as many more; the caller waits, if need be for ever."""
+        enough = self.turns + turns
+        while self.turns < enough:
+            time.sleep(self.seconds)
 
     def assert_kept_running(self, turns: int = 4) -> None:
         """It had as many turns, and never waited long for one."""

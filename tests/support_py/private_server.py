@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 SECONDS = 60.0  # Longer than any of them takes to start on a machine that is busy.
 NOBODY = "nobody"
@@ -64,12 +65,6 @@ def prepare(command: list[str], place: Path) -> None:
         unprivileged(command), capture_output=True, text=True, cwd=place, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

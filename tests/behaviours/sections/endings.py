@@ -233,7 +233,7 @@ def exit_from_a_green() -> None:
     assert (done.returncode, done.stderr) == (3, "")
 
 
-@scenario(29, late=True)
+@scenario(29, late=True, timed=True)
 def functions_at_exit_may_wait() -> None:
     """atexit's functions may wait, and other greens run meanwhile."""
     code = """

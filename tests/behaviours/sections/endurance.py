@@ -77,7 +77,7 @@ def pools_after_a_timeout() -> None:
     with ThreadPoolExecutor(1) as pool:
         ends_by_timeout(lambda: pool.submit(time.sleep, 0.1).result())
         assert pool.submit(abs, -1).result(timeout=5) == 1
-    ends_by_timeout(layer.in_pool, time.sleep, 0.1)
+    ends_by_timeout(layer.in_pool, time.sleep, 1.0)
     assert layer.in_pool(abs, -1) == 1
 
 
@@ -94,7 +94,7 @@ def connections_after_a_timeout() -> None:
         assert file.readline() == b"line\n"
 
 
-@scenario(25)
+@scenario(25, timed=True)
 def timeout_after_a_computation() -> None:
     """A Timeout that is set after half a second of computing counts from then."""
     end = time.monotonic() + 0.5

@@ -146,7 +146,7 @@ def close_of_a_pipe_wakes_who_reads_it() -> None:
     assert result(reader) == errno.EBADF
 
 
-@scenario(11, seconds=60)
+@scenario(11, seconds=60, timed=True)
 def descriptors_closed_and_used_again() -> None:
     """Sockets are opened, waited for, closed and opened anew: each wait has its own end."""
     cycles = size(100_000, 3_000) // 20

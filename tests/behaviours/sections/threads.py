@@ -45,7 +45,7 @@ def hand_over(give: Action, take: Action, give_back: Action, take_back: Action) 
         thread.join()
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def lock_between_threads_and_greens() -> None:
     """A Lock goes to and fro between a green and a native thread."""
     there, back = threading.Lock(), threading.Lock()
@@ -54,14 +54,14 @@ def lock_between_threads_and_greens() -> None:
     hand_over(there.release, there.acquire, back.release, back.acquire)
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def semaphore_between_threads_and_greens() -> None:
     """A Semaphore goes to and fro between a green and a native thread."""
     there, back = threading.Semaphore(0), threading.Semaphore(0)
     hand_over(there.release, there.acquire, back.release, back.acquire)
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def queue_between_threads_and_greens() -> None:
     """Items of a Queue go to and fro between a green and a native thread."""
     there: queue.Queue[int] = queue.Queue()
@@ -69,7 +69,7 @@ def queue_between_threads_and_greens() -> None:
     hand_over(lambda: there.put(1), there.get, lambda: back.put(1), back.get)
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def simple_queue_between_threads_and_greens() -> None:
     """Items of a SimpleQueue go to and fro between a green and a native thread."""
     there: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -77,7 +77,7 @@ def simple_queue_between_threads_and_greens() -> None:
     hand_over(lambda: there.put(1), there.get, lambda: back.put(1), back.get)
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def event_between_threads_and_greens() -> None:
     """Events wake a green and a native thread in turn."""
     there, back = threading.Event(), threading.Event()
@@ -89,7 +89,7 @@ def event_between_threads_and_greens() -> None:
     hand_over(there.set, lambda: take(there), back.set, lambda: take(back))
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def condition_between_threads_and_greens() -> None:
     """A Condition wakes a green and a native thread in turn."""
     condition, turn = threading.Condition(), ["green"]
@@ -109,7 +109,7 @@ def condition_between_threads_and_greens() -> None:
     )
 
 
-@scenario(5)
+@scenario(5, timed=True)
 def rlock_between_threads_and_greens() -> None:
     """An RLock that greens and native threads want excludes all but one."""
     lock, inside, count = threading.RLock(), [0], [0]
@@ -132,7 +132,7 @@ def rlock_between_threads_and_greens() -> None:
     assert count[0] == HANDOVERS // 4 * 4
 
 
-@scenario(5, late=True)
+@scenario(5, late=True, timed=True)
 def threads_started_before_the_patch() -> None:
     """A thread that waits since before the patch and greens wake each other."""
 

@@ -99,7 +99,7 @@ def fails_after_the_first(ready: Callable[[], None]) -> int:
 def main() -> int:
     count, grace, behaviour = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     supervisor.DELAY_SECONDS = 0.001
-    supervisor.CUT_SECONDS = 0.2
+    supervisor.CUT_SECONDS = 2.0
     if behaviour == "without_forks":
         fork_fails_once()
     status = supervisor.Supervisor(

@@ -288,7 +288,7 @@ def test_no_patch_leaves_the_standard_library_alone(
 ) -> None:
     (tmp_path / "patched.py").write_text(
         "import threading, time\n"
-        "both = threading.Barrier(2, timeout=0.5)\n"
+        f"both = threading.Barrier(2, timeout={0.5 if option else 20})\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
         "    try:\n"
@@ -399,8 +399,8 @@ def test_the_watchdog_logs_a_call_that_holds_up_the_others(
 
     wait_for(lambda: "turns again" in served.log.read_text())
     log = served.log.read_text()
-    assert log.count("is blocked for") == 1
-    assert "hold(1_500_000)" in log
+    assert "is blocked for" in log
+    assert log.count("hold(1_500_000)") == 1  # It is told of once.
     assert served.stop() == 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import Served, command
+from ports import free_port
 from serving import HELLO, get, get_by
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -67,8 +68,7 @@ def test_what_cannot_be_is_one_sentence(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_address_that_is_given_twice_is_one_sentence(greenwsgi: Run, workers: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
 
     done = greenwsgi("serve", "hello", "--workers", workers, "--bind", address, "--bind", address)
 
@@ -83,8 +83,7 @@ def test_an_address_that_is_given_twice_is_one_sentence(greenwsgi: Run, workers:
 def test_every_interface_has_the_one_as_well(
     greenwsgi: Run, first: str, second: str, workers: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     binds = ("--bind", f"{first}:{port}", "--bind", f"{second}:{port}")
 
     done = greenwsgi("serve", "hello", "--workers", workers, *binds)
