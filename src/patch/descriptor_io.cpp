@@ -21,6 +21,10 @@ namespace {
 
 constexpr std::size_t kTerminalAtOnce = 256;
 
+bool is_on_disk(const struct stat& status) {
+  return S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
+}
+
 bool is_ready(int fd, short events) {
   pollfd one{fd, events, 0};
   return ::poll(&one, 1, 0) != 0;
@@ -98,7 +102,7 @@ Moved read_at_position(int fd, io::Bytes into, std::size_t* count) {
   const std::int64_t begin = ::lseek(fd, 0, SEEK_CUR);
   if (begin < 0) return before > 0 ? Moved::some : Moved::none;
   const std::int64_t end = end_of_read(fd, begin, into.size() - before);
-  ::lseek(fd, end, SEEK_SET);
+  if (end != begin) ::lseek(fd, end, SEEK_SET);
   const Moved moved = read_pieces(fd, into, begin - static_cast<std::int64_t>(before), count);
   const std::int64_t came = begin + static_cast<std::int64_t>(*count - before);
   const bool still_open = open.holds() || turns->closing > 0;  // It waits for this turn to end.
@@ -108,6 +112,14 @@ Moved read_at_position(int fd, io::Bytes into, std::size_t* count) {
 
 Moved read_file(int fd, io::Bytes into, std::int64_t offset, std::size_t* count) {
   return offset < 0 ? read_at_position(fd, into, count) : read_pieces(fd, into, offset, count);
+}
+
+// Is nothing of the file behind the `count` bytes that have been read at `offset`?
+bool is_end(int fd, std::int64_t offset, std::size_t count, const struct stat& status) {
+  if (!S_ISREG(status.st_mode)) return false;
+  const std::int64_t behind =
+      offset < 0 ? ::lseek(fd, 0, SEEK_CUR) : offset + static_cast<std::int64_t>(count);
+  return behind >= status.st_size;
 }
 
 // From what has to be waited for.
@@ -184,7 +196,7 @@ PyObject* write_buffer(const Call& call, int fd, const Py_buffer& data) {
 
 bool is_disk_file(int fd) {
   struct stat status;
-  return ::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+  return ::fstat(fd, &status) == 0 && is_on_disk(status);
 }
 
 bool is_in_memory(int fd) {
@@ -220,8 +232,11 @@ Moved read_bytes(int fd, io::Bytes into, std::int64_t offset, std::size_t* count
   const bool unknown = got < 0 && errno == EOPNOTSUPP;
   if (got >= 0) *count = static_cast<std::size_t>(got);
   if (*count == into.size()) return Moved::some;
-  if (is_disk_file(fd))
+  struct stat status;
+  if (::fstat(fd, &status) == 0 && is_on_disk(status)) {
+    if (got >= 0 && is_end(fd, offset, *count, status)) return Moved::some;
     return unknown && is_in_memory(fd) ? Moved::none : read_file(fd, into, offset, count);
+  }
   if (got >= 0) return Moved::some;
   return offset < 0 ? read_in_turn(fd, into, count) : Moved::none;
 }
