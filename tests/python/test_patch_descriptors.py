@@ -139,12 +139,12 @@ def test_a_child_that_a_handler_forks_amid_a_close_may_use_its_number_again() ->
         signal.signal(signal.SIGUSR1, handle)
         writer = green.spawn(os.write, fd, bytes(64 * MEBIBYTE))
         green.sleep(0)  # It writes on a native thread, which the close waits for.
-        os.kill(os.getpid(), signal.SIGUSR1)
+        green.spawn(os.kill, os.getpid(), signal.SIGUSR1)
         os.close(fd)
         if statuses == [-1]:
             again, other = os.pipe()
-            os.write(other, b"x")
-            os._exit(0 if again == fd and together(lambda: os.read(again, 1)) == [b"x"] else 1)
+            read, _ = together(lambda: os.read(again, 1), lambda: os.write(other, b"x"))
+            os._exit(0 if again == fd and read == b"x" else 1)
         outcome(writer.get)
 
     assert statuses == [0]
