@@ -26,7 +26,6 @@ constexpr unsigned kCallsPerTurn = 32;
 thread_local unsigned calls_left = kCallsPerTurn;
 
 constexpr unsigned kCallsPerLook = 256;
-constexpr Duration kLate = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -79,7 +78,7 @@ bool spend_turn() {
 
 void look_at_clock() {
   calls_until_look = kCallsPerLook;
-  if (py::turn_lasts() >= kLate) py::scheduler_or_null()->yield();
+  if (py::turn_is_late()) py::scheduler_or_null()->yield();
 }
 
 void set_timed_out() {

@@ -235,6 +235,10 @@ Duration turn_lasts() {
   return runtime != nullptr ? Clock::now() - runtime->turn_began() : Duration::zero();
 }
 
+bool turn_is_late() {
+  return turn_lasts() >= std::chrono::milliseconds(10);
+}
+
 bool in_runtime() {
   Runtime* runtime = Runtime::current();
   // In a subinterpreter the same OS thread has another thread state.

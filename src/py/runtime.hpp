@@ -22,6 +22,8 @@ Scheduler* scheduler_or_null();
 /// How long the others of this thread's greens have had to wait for whoever runs: since the hub's
 /// turn began. Zero on a thread without a scheduler.
 Duration turn_lasts();
+/// Has that been 10 ms? Then whoever could go on for long without a wait gives way.
+bool turn_is_late();
 /// The stack size of the schedulers made from now on; StackPool rounds it.
 void set_stack_bytes(std::size_t bytes);
 

@@ -69,6 +69,7 @@ void Connection::start() {
 }
 
 void Connection::refuse() {
+  is_one_too_many_ = true;
   start();
   refuse_request(503, "too many connections");
 }
@@ -162,7 +163,7 @@ void Connection::close() {
   server_.scheduler.stop(clock_);
   unlink();
   if (receive_.in_flight) server_.scheduler.hub().cancel(receive_);
-  server_.on_closed();
+  server_.on_closed(*this);
   free_if_done();
 }
 

@@ -32,6 +32,8 @@ class Connection : public ListNode {
   void start();
   /// Answers 503 and goes.
   void refuse();
+  /// Has it been refused as a whole, by refuse()?
+  bool is_one_too_many() const { return is_one_too_many_; }
   Phase phase() const { return phase_; }
   std::uint64_t requests() const { return requests_; }
   /// Ends an idle connection; one in flight is told not to go on afterwards.
@@ -46,6 +48,8 @@ class Connection : public ListNode {
   int fd() const { return fd_; }
   bool may_keep_alive() const;
   bool client_gone() const { return gone_; }
+  /// Will it send no more? It may still read.
+  bool client_ended() const { return eof_ || gone_; }
   /// The client gets all of `parts`, or nothing ever after.
   Status send_all(std::span<iovec> parts);
   void lose_client(Errno why);
@@ -130,6 +134,7 @@ class Connection : public ListNode {
   bool body_ended_ = true;
   bool continue_wanted_ = false;
   bool keep_alive_ = true;
+  bool is_one_too_many_ = false;
   char remote_address_[46];
   char remote_port_[6];
 };

@@ -83,6 +83,10 @@ std::int64_t Exchange::body_bytes_left() const {
   return static_cast<std::int64_t>(framing_.bytes - body_sent_);
 }
 
+bool Exchange::takes_body() const {
+  return !head_sent_ || framing_.body != http::Framing::Body::none;
+}
+
 Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
   GW_ASSERT(!head_sent_);
   GW_ASSERT(response_.begun());
@@ -101,6 +105,8 @@ Status Exchange::send_head(std::int64_t body_bytes, io::ConstBytes first) {
 Status Exchange::write(io::ConstBytes piece) {
   GW_ASSERT(head_sent_);
   GW_ASSERT(!finished_);
+  // As nothing is sent, nothing else would tell an application that goes on.
+  if (!takes_body() && connection_.client_ended()) return Errno{EPIPE};
   return send_body_piece(piece, {});
 }
 
@@ -122,8 +128,13 @@ Status Exchange::send_body_piece(io::ConstBytes piece, std::string_view before) 
   if (chunk) parts[count++] = part_of(http::chunk_size_line(piece.size(), room));
   if (!piece.empty()) parts[count++] = part_of(piece);
   if (chunk) parts[count++] = part_of(http::kChunkEnd);
+  if (const Status sent = send_pieces({parts, count}); !sent.ok()) {
+    std::size_t unsent = 0;
+    for (const iovec& part : std::span(parts, count)) unsent += part.iov_len;
+    body_sent_ += piece.size() - std::min(piece.size(), unsent);
+    return sent;
+  }
   body_sent_ += piece.size();
-  if (const Status sent = send_pieces({parts, count}); !sent.ok()) return sent;
   if (too_long) return Errno{EMSGSIZE};
   return Done{};
 }

@@ -15,7 +15,7 @@ struct Server::Impl {
   ~Impl();
 
   void on_accepted(int fd, const Listener& listener);
-  void on_closed();
+  void on_closed(const Connection& connection);
   void on_freed();
   void on_listener_closed();
   void stop(Duration grace);
@@ -35,6 +35,7 @@ struct Server::Impl {
   std::vector<std::unique_ptr<Listener>> listeners;
   std::size_t listeners_open = 0;
   List<Connection> connections;
+  std::size_t refused_open = 0;          // Of those: one too many each, after its 503.
   std::size_t connections_closing = 0;   // No longer in the list; their receive has to end yet.
   Fiber* runner = nullptr;               // Parked in run().
   std::array<char, 8 * 1024> send_room;  // For one send(2); nobody's across a switch.

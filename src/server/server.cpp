@@ -56,11 +56,9 @@ void Server::Impl::stop_timers() {
 
 void Server::Impl::on_accepted(int fd, const Listener& listener) {
   statistics.connections_accepted += 1;
-  const bool too_many = statistics.connections_open >= options.connections_max;
+  const bool too_many = statistics.connections_open - refused_open >= options.connections_max;
   Connection* connection = nullptr;
-  if (statistics.connections_open < options.connections_max + kRefusalsMax) {
-    connection = Connection::make(*this, fd, listener);
-  }
+  if (!too_many || refused_open < kRefusalsMax) connection = Connection::make(*this, fd, listener);
   if (connection == nullptr) {
     ::close(fd);
     return;
@@ -68,6 +66,7 @@ void Server::Impl::on_accepted(int fd, const Listener& listener) {
   statistics.connections_open += 1;
   connections.push_back(*connection);
   if (too_many) {
+    refused_open += 1;
     tell_of_crowd();
     return connection->refuse();
   }
@@ -83,8 +82,9 @@ void Server::Impl::tell_of_crowd() {
       options.connections_max);
 }
 
-void Server::Impl::on_closed() {
+void Server::Impl::on_closed(const Connection& connection) {
   statistics.connections_open -= 1;
+  if (connection.is_one_too_many()) refused_open -= 1;
   connections_closing += 1;
 }
 

@@ -216,6 +216,12 @@ bool Call::lose_peer(Errno why) {
   return false;
 }
 
+bool Call::give_way() {
+  if (!py::turn_is_late()) return true;
+  scheduler_->yield();
+  return !py::raise_if_interrupted();
+}
+
 bool Call::write(PyObject* piece) {
   if (finished_) {
     PyErr_SetString(PyExc_RuntimeError, "the response is complete");
@@ -224,7 +230,7 @@ bool Call::write(PyObject* piece) {
   if (!must_have_started() || !must_be_bytes(piece)) return false;
   const std::span<const char> bytes(PyBytes_AS_STRING(piece),
                                     static_cast<std::size_t>(PyBytes_GET_SIZE(piece)));
-  return bytes.empty() || send(std::as_bytes(bytes), -1);
+  return (bytes.empty() || send(std::as_bytes(bytes), -1)) && give_way();
 }
 
 bool Call::peek_body(io::ConstBytes& arrived) {

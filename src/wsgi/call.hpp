@@ -42,6 +42,9 @@ class Call {
   bool start_response(PyObject* status, PyObject* headers, PyObject* exc_info);
   /// write(piece). Switches.
   bool write(PyObject* piece);
+  /// To be called where an application can go on for long with a client that never makes it wait:
+  /// lets the others have their turn when this one has lasted 10 ms. May switch.
+  bool give_way();
   /// The body bytes that have arrived; none at the end of the body. Switches.
   bool peek_body(io::ConstBytes& arrived);
   void consume_body(std::size_t bytes);

@@ -32,11 +32,13 @@ struct OwnFd {
   const int fd;
 };
 
-Ref joined(PyObject* sequence, Py_ssize_t total) {
-  Ref whole = Ref::steal(PyBytes_FromStringAndSize(nullptr, total));
+/// The items from `first` to before `last`, which have `bytes` together.
+Ref joined(PyObject* sequence, Py_ssize_t first, Py_ssize_t last, Py_ssize_t bytes) {
+  if (last - first == 1) return Ref::share(PySequence_Fast_GET_ITEM(sequence, first));
+  Ref whole = Ref::steal(PyBytes_FromStringAndSize(nullptr, bytes));
   if (!whole) return whole;
   char* end = PyBytes_AS_STRING(whole.get());
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
+  for (Py_ssize_t i = first; i < last; ++i) {
     PyObject* piece = PySequence_Fast_GET_ITEM(sequence, i);
     std::memcpy(end, PyBytes_AS_STRING(piece), static_cast<std::size_t>(PyBytes_GET_SIZE(piece)));
     end += PyBytes_GET_SIZE(piece);
@@ -90,16 +92,21 @@ bool Call::respond_with_pieces(PyObject* sequence) {
     if (!must_be_bytes(piece)) return false;
     total += PyBytes_GET_SIZE(piece);
   }
-  if (count != 1 && total <= kJoinedMax) {
-    Ref whole = joined(sequence, total);
-    return whole && send(bytes_of(whole.get()), total) && finish();
-  }
-  // The list may be changed while a piece waits for the client.
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
-    Ref piece = Ref::share(PySequence_Fast_GET_ITEM(sequence, i));
-    if (!must_be_bytes(piece.get())) return false;
-    if (PyBytes_GET_SIZE(piece.get()) == 0 && exchange_.head_sent()) continue;
-    if (!send(bytes_of(piece.get()), total)) return false;
+  if (count == 0) return send({}, 0) && finish();
+  for (Py_ssize_t first = 0, last; first < PySequence_Fast_GET_SIZE(sequence); first = last) {
+    // The list may be changed while a piece waits for the client.
+    Py_ssize_t bytes = 0;
+    for (last = first; last < PySequence_Fast_GET_SIZE(sequence); ++last) {
+      PyObject* piece = PySequence_Fast_GET_ITEM(sequence, last);
+      if (!must_be_bytes(piece)) return false;
+      if (last > first && bytes + PyBytes_GET_SIZE(piece) > kJoinedMax) break;
+      bytes += PyBytes_GET_SIZE(piece);
+    }
+    if (bytes == 0 && exchange_.head_sent()) continue;
+    const Ref piece = joined(sequence, first, last, bytes);
+    if (!piece || !send(bytes_of(piece.get()), total)) return false;
+    if (!exchange_.takes_body()) break;
+    if (last < PySequence_Fast_GET_SIZE(sequence) && !give_way()) return false;
   }
   return finish();
 }
@@ -138,8 +145,9 @@ bool Call::respond_by_iterating(PyObject* iterable) {
   const iternextfunc next = Py_TYPE(iterator.get())->tp_iternext;
   while (Ref piece = Ref::steal(next(iterator.get()))) {
     if (!must_have_started() || !must_be_bytes(piece.get())) return false;
-    if (PyBytes_GET_SIZE(piece.get()) == 0) continue;
-    if (!send(bytes_of(piece.get()), -1)) return false;
+    if (PyBytes_GET_SIZE(piece.get()) != 0 && !send(bytes_of(piece.get()), -1)) return false;
+    if (!exchange_.takes_body()) break;  // Which may have no end.
+    if (!give_way()) return false;
   }
   if (PyErr_Occurred()) {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) return false;

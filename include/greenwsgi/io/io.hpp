@@ -38,8 +38,8 @@ Result<std::size_t> sendmsg(int fd,
                             const msghdr& message,
                             int flags = 0,
                             Instant deadline = kNever);
-/// Sends all of `parts`, which it may change. `progress`: the longest pause without a byte sent.
-/// On failure an unknown prefix has been sent.
+/// Sends all of `parts`; what has been sent is taken off them, so that on failure the rest is left.
+/// `progress`: the longest pause without a byte sent.
 Status send_all(int fd, std::span<iovec> parts, Duration progress = Duration::max());
 /// Sends `count` bytes of `file_fd` from `offset` (sendfile(2)); pages that are not cached are read
 /// without blocking the thread. The socket is O_NONBLOCK in each system call. Bytes sent; fewer

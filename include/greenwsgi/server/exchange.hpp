@@ -60,6 +60,9 @@ class Exchange {
   /// Sends `count` bytes of a file from `offset`, without copying. May switch. EINVAL: this file
   /// cannot be sent so, and nothing was; ENODATA: the file ended early.
   Status send_file(int fd, std::int64_t offset, std::uint64_t count);
+  /// False once it is known that whatever is written goes nowhere: a response without a body (HEAD,
+  /// 204, 304) whose head has been sent.
+  bool takes_body() const;
   /// How many body bytes send_file() may send in one: Content-Length's rest; -1 unknown.
   std::int64_t body_bytes_left() const;
   /// The body is complete. ENODATA: it is shorter than announced; the connection will be closed.

@@ -1,9 +1,9 @@
 """A server in a process of its own: serve_app.py READY_FD APP BARE OPTIONS
 
-Serves `APP` of apps.py or failing_apps.py on a free port of 127.0.0.1, under wsgiref's validator
-unless BARE is "bare", with the keyword arguments of _core.Server in the JSON object OPTIONS; writes
-the port to READY_FD; stops at SIGTERM. "*" as APP: the first part of the path is the application's
-name.
+Serves `APP` of apps.py, failing_apps.py or lasting_apps.py on a free port of 127.0.0.1, under
+wsgiref's validator unless BARE is "bare", with the keyword arguments of _core.Server in the JSON
+object OPTIONS; writes the port to READY_FD; stops at SIGTERM. "*" as APP: the first part of the
+path is the application's name.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import app_kit
 import apps
 import failing_apps
+import lasting_apps
 
 from green import _core
 
-APPS: dict[str, Any] = {**vars(apps), **vars(failing_apps)}
+APPS: dict[str, Any] = {**vars(apps), **vars(failing_apps), **vars(lasting_apps)}
 
 
 def wrapped(app: Any, bare: bool) -> Any:

@@ -80,3 +80,18 @@ def test_without_a_usable_error_log_the_server_serves_nevertheless(start: Any) -
     assert client.get("/hello").body == b"hello"
 
     assert served.stop() == ""
+
+
+def test_of_a_body_that_a_client_does_not_read_to_its_end_what_has_left_is_logged(
+    start: Any,
+) -> None:
+    served = start("pieces", access_log="json", access_log_fd=1)
+    client = served.connect()
+    client.request("GET", "/?50000000")
+    client.until(b"xxx")
+    client.close()
+    served.stop()
+
+    record = json.loads(served.process.stdout.read())
+    assert record["status"] == 200
+    assert 3 <= record["body_bytes"] < 50_000_000

@@ -232,6 +232,24 @@ TEST_CASE("connections_max: those above it get 503, and room that is left again 
   CHECK(world.server.statistics().requests_refused == 1);
 }
 
+TEST_CASE("connections_max: those that were refused take nobody's room while they linger") {
+  server::Options options;
+  options.connections_max = 2;
+  SimServer world(echo, options);
+  SimPeer* first[] = {&world.ask(kGet), &world.ask(kGet)};
+  world.pass(100ms);
+  for (int i = 0; i < 5; i++) world.ask(kGet);
+  world.pass(100ms);
+  for (SimPeer* peer : first) peer->closes(world.hub.in(0s));
+  world.pass(100ms);
+
+  SimPeer& later = world.ask(kGet);
+  world.pass(100ms);
+
+  CHECK(world.responses(later).statuses() == "200");
+  CHECK(world.server.statistics().requests_refused == 5);
+}
+
 TEST_CASE("connections_max: that it is reached is said, and not again for ten seconds") {
   server::Options options;
   options.connections_max = 1;
