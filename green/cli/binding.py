@@ -70,7 +70,7 @@ def parse_address(text: str) -> Address:
             raise ValueError(f"needs the number of a descriptor behind fd:, not {number!r}")
         return InheritedFd(int(number))
     match = re.fullmatch(
-        r"(?:(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^:\[\]/]*):)?(?P<port>\d+)", text, re.ASCII
+        r"(?:(?P<host>\[[0-9a-fA-F:.%\w-]+\]|[^:\[\]/]*):)?(?P<port>\d+)", text, re.ASCII
     )
     if match is None:
         raise ValueError(
@@ -324,6 +324,7 @@ def _open_inherited(address: InheritedFd) -> Listener:
     if _is_connected(inherited):
         inherited.detach()
         raise StartError(f"cannot listen on {address}: it is a connection, not a listening socket")
+    inherited.set_inheritable(False)  # A program that the application starts must not keep it open.
     if inherited.family in (socket.AF_INET, socket.AF_INET6):
         return Listener(inherited, _url(inherited))
     name = inherited.getsockname()

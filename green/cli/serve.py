@@ -91,6 +91,8 @@ class ReadyFd:
                 os.fstat(fd)
             except OSError:
                 raise StartError(f"--ready-fd: descriptor {fd} is not open") from None
+            if fd > 2:
+                os.set_inheritable(fd, False)
 
     def say(self, line: str) -> None:
         if self._fd is not None:

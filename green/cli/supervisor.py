@@ -207,10 +207,10 @@ class Supervisor:
         """The first call lets calls in flight finish, the second cuts them."""
         again, self._stopping = self._stopping, True
         seconds = CUT_SECONDS if again else self._grace + CUT_SECONDS
-        if not again:
-            self._log("info", f"{reason}: stopping the workers")
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
         self._signal_all(CUT_SIGNAL if again else signal.SIGTERM)
+        if not again:
+            self._log("info", f"{reason}: stopping the workers")
 
     def _signal_all(self, number: signal.Signals) -> None:
         for slot in self._slots:

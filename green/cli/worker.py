@@ -8,6 +8,7 @@ ended.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -45,6 +46,7 @@ class Worker:
         self._supervised = supervised
         self._server: _core.Server | None = None
         self._finishing = False
+        self._stopped = False
 
     def run(self, ready: Callable[[], None]) -> int:
         """Serves until a signal; `ready` is called once connections are accepted."""
@@ -62,6 +64,8 @@ class Worker:
                 for message in patch.install():
                     log("warning", message)
             app = load(self._options.app)
+            if self._stopped:
+                raise Stopped  # The application's own code has caught the first.
             for listener in self._listeners:
                 listener.listen(self._options.backlog)
             self._server = self._make_server(app)
@@ -105,8 +109,8 @@ class Worker:
 
     def _finish(self, number: int, frame: FrameType | None) -> None:
         if not self._finishing:
+            self._finishing = True
             self._stop(self._options.grace)
-        self._finishing = True
 
     def _cut(self, number: int, frame: FrameType | None) -> None:
         self._stop(0.0)
@@ -116,9 +120,16 @@ class Worker:
 
     def _stop(self, grace: float) -> None:
         if self._server is None:
+            if self._stopped:
+                os._exit(0)
+            self._stopped = True
+            self._end_after(END_SECONDS)
             raise Stopped
         self._server.stop(grace)
+        self._end_after(grace + END_SECONDS)
+
+    def _end_after(self, seconds: float) -> None:
         try:
-            _core.exit_after(grace + END_SECONDS)
+            _core.exit_after(seconds)
         except OSError as error:  # No thread for it: the end is as ever.
             log("warning", f"a thread that goes on may keep this process: {error}")

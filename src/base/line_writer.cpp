@@ -145,6 +145,7 @@ void LineWriter::run() {
     if (dropped_unsaid_ > 0) say_what_was_dropped(text);
     busy_ = true;
     lock.unlock();
+    if (torn_) torn_ = !pass_on("\n");
     const bool passed_on = pass_on(text);
     lock.lock();
     busy_ = false;
@@ -166,7 +167,7 @@ bool LineWriter::stopping() {
 }
 
 /// False when the descriptor took too long after stop_, or failed; what was not written is counted.
-bool LineWriter::pass_on(const std::string& text) {
+bool LineWriter::pass_on(std::string_view text) {
   Instant give_up = kNever;
   std::size_t done = 0;
   while (done < text.size()) {
@@ -175,7 +176,7 @@ bool LineWriter::pass_on(const std::string& text) {
     if (give_up == kNever && stopping()) give_up = Clock::now() + kPatience;
     if (Clock::now() >= give_up) break;
     if (count <= 0) continue;
-    const std::size_t bytes = bytes_at_once(fd_, std::string_view(text).substr(done));
+    const std::size_t bytes = bytes_at_once(fd_, text.substr(done));
     const ssize_t written = ::write(fd_, text.data() + done, bytes);
     if (written >= 0)
       done += static_cast<std::size_t>(written);
@@ -183,9 +184,11 @@ bool LineWriter::pass_on(const std::string& text) {
       break;  // EPIPE, ENOSPC, EBADF, EIO: there is nobody to tell but the counter.
   }
   if (done == text.size()) return true;
+  if (done > 0 && text[done - 1] != '\n') torn_ = true;
+  const auto lines = std::count(text.begin() + static_cast<std::ptrdiff_t>(done), text.end(), '\n');
   const std::lock_guard lock(mutex_);
-  dropped_ += static_cast<std::size_t>(
-      std::count(text.begin() + static_cast<std::ptrdiff_t>(done), text.end(), '\n'));
+  dropped_ += static_cast<std::size_t>(lines);
+  dropped_unsaid_ += static_cast<std::size_t>(lines);
   return false;
 }
 

@@ -1,5 +1,6 @@
 #include "greenwsgi/base/log.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,10 @@ void write_to_stderr(LogLevel level, std::string_view line) {
   const int length =
       std::snprintf(text, sizeof text, "greenwsgi: %.*s: %.*s\n", int(name_of(level).size()),
                     name_of(level).data(), int(line.size()), line.data());
+  // A pipe that nobody empties must not stop the program: then the line is lost.
+  constexpr int kPatienceMilliseconds = 100;
+  pollfd room{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&room, 1, kPatienceMilliseconds) == 0) return;
   // One write a line, so that lines of several processes do not mix; a closed stderr is nobody's
   // error, and there is no other place to report it.
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, text, std::size_t(length));

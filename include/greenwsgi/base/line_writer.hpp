@@ -47,7 +47,7 @@ class LineWriter {
   void write_directly(std::string_view line) const;
   void run();
   void say_what_was_dropped(std::string& text);
-  bool pass_on(const std::string& text);
+  bool pass_on(std::string_view text);
   bool stopping();
 
   int fd_;
@@ -60,6 +60,7 @@ class LineWriter {
   std::size_t dropped_unsaid_ = 0;
   bool busy_ = false;
   bool stop_ = false;
+  bool torn_ = false;  // The descriptor has a line without its end. The thread's own.
   std::thread thread_;
 };
 

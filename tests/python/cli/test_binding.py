@@ -44,6 +44,7 @@ def refusal(*addresses: Address, reuse_port: bool = False) -> str:
         ("localhost:0", TcpAddress("localhost", 0)),
         ("[::1]:8080", TcpAddress("::1", 8080)),
         ("[fe80::1%eth0]:80", TcpAddress("fe80::1%eth0", 80)),
+        ("[fe80::1%br-lan.5]:80", TcpAddress("fe80::1%br-lan.5", 80)),
         (":8000", TcpAddress(None, 8000)),
         ("8000", TcpAddress("127.0.0.1", 8000)),
         ("unix:/run/a.sock", UnixAddress("/run/a.sock")),
@@ -237,8 +238,10 @@ def test_an_inherited_socket_is_named_by_what_it_is_bound_to() -> None:
     inherited.bind(("127.0.0.1", 0))
     port = inherited.getsockname()[1]
 
+    inherited.set_inheritable(True)  # As whoever starts the server must.
     with opened(InheritedFd(inherited.detach())) as (listener,):
         assert listener.url == f"http://127.0.0.1:{port}"
+        assert not listener.socket.get_inheritable()
 
 
 def test_a_descriptor_that_is_no_stream_socket_is_one_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import Served, command
+from command import SECONDS, Served, command
 from ports import free_port
 from serving import HELLO, get, get_by
 
@@ -180,3 +180,34 @@ def test_on_a_unix_socket_the_port_of_the_server_is_not_empty(
     client.connect(str(tmp_path / "s"))
 
     assert get_by(client) == b"80"
+
+
+def test_a_signal_while_the_application_is_imported_ends_it_whatever_the_import_does(
+    tmp_path: Path,
+) -> None:
+    begins = "import os, signal, threading\nos.write(1, b'x')\n"
+    (tmp_path / "catches.py").write_text(
+        begins + "try:\n    signal.pause()\nexcept:\n    pass\ndef app(*_): return []\n"
+    )
+    (tmp_path / "has_a_thread.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+        + begins
+        + "signal.pause()\n"
+    )
+    for module in ("catches", "has_a_thread"):
+        for options in ((), ("--no-patch",)):
+            with subprocess.Popen(
+                command("serve", module, "--bind", "127.0.0.1:0", *options),
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process:
+                assert process.stdout is not None
+                assert process.stderr is not None
+                assert process.stdout.read(1) == b"x"
+                process.terminate()
+
+                assert process.wait(SECONDS) == 0
+                log = process.stderr.read().decode()
+                assert "listening" not in log
+                assert "Traceback" not in log

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +109,33 @@ TEST_CASE("line writer: a reader that has gone costs the lines, not the process"
   writer.flush();
 
   CHECK(writer.dropped() == 1);
+}
+
+TEST_CASE("line writer: a line that a full disk has torn is ended before the next, and told of") {
+  char name[] = "/tmp/line-writer-XXXXXX";
+  const int fd = ::mkostemp(name, O_APPEND | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  ::unlink(name);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit few{6, before.rlim_max};
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  {
+    LineWriter writer(fd);
+    ::setrlimit(RLIMIT_FSIZE, &few);
+    writer.write("first, which is long");
+    writer.flush();
+    CHECK(writer.dropped() == 1);
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    writer.write("second");
+  }
+  ::signal(SIGXFSZ, handler);
+
+  char text[200] = {};
+  CHECK(::pread(fd, text, sizeof text - 1, 0) > 0);
+  CHECK(std::string(text) ==
+        "first,\nsecond\n1 lines were dropped here: the log did not keep up\n");
+  ::close(fd);
 }
 
 TEST_CASE("line writer: lines that others may write between are never torn") {
