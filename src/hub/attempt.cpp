@@ -96,6 +96,8 @@ int attempt(Op& op) {
       case Op::Kind::recv: {
         const auto rest = op.buffer.subspan(op.hub_word);
         result = result_of(::recv(op.fd, rest.data(), rest.size(), op.flags | MSG_DONTWAIT));
+        if (result == -EAGAIN && (op.flags & MSG_DONTWAIT) == 0 && is_shut_for_reading(op.fd))
+          result = result_of(::recv(op.fd, rest.data(), rest.size(), op.flags));
         break;
       }
       case Op::Kind::recv_multishot:

@@ -25,6 +25,13 @@ inline int connect_result(int fd) {
   return errno == ENOTCONN ? -EAGAIN : -errno;
 }
 
+/// Was it shut down for reading, by either side? A datagram socket says "would block" then, where
+/// it is asked not to wait, and the end of the stream where it may.
+inline bool is_shut_for_reading(int fd) {
+  pollfd one{fd, POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) == 1 && (one.revents & POLLRDHUP) != 0;
+}
+
 /// SO_TYPE and the like of a socket; -1: it is none.
 inline int socket_fact(int fd, int option) {
   int fact = -1;

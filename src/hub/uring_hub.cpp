@@ -138,12 +138,13 @@ void UringHub::enter() {
 }
 
 void UringHub::sleep(Duration length) {
+  // Without any, liburing begins anew after a signal that came when something was handed over.
+  length = std::min<Duration>(length, std::chrono::hours(24 * 365));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(length);
   __kernel_timespec timeout{.tv_sec = seconds.count(), .tv_nsec = (length - seconds).count()};
   io_uring_cqe* first = nullptr;
   ++enters_;
-  check_enter(io_uring_submit_and_wait_timeout(
-      ring_.get(), &first, 1, length == Duration::max() ? nullptr : &timeout, nullptr));
+  check_enter(io_uring_submit_and_wait_timeout(ring_.get(), &first, 1, &timeout, nullptr));
 }
 
 void UringHub::wait(Instant until) {

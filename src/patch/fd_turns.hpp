@@ -63,12 +63,13 @@ class Turn {
   /// After the wait for the kernel failed with `error`. True: a Python error is set. False: the
   /// wait was ended for no reason that concerns this green, which waits again.
   bool failed(Errno error, Instant deadline) const;
+  /// Has the descriptor been closed since? Its number may be another file's once the turn is over.
+  bool was_closed() const { return turns_.closes != closes_; }
 
  private:
   void own();
   void leave();
   bool wait(Instant deadline);
-  bool was_closed() const { return turns_.closes != closes_; }
 
   FdTurns& turns_;
   FdSide& side_;

@@ -2,6 +2,8 @@
 //
 // Native threads block in the original. Every release, by whom ever, wakes one parked green, which
 // tries again and, when somebody was quicker, parks at the front.
+#include <cmath>
+
 #include "src/patch/hooks.hpp"
 #include "src/patch/layout.hpp"
 #include "src/patch/lock_wait.hpp"
@@ -10,6 +12,13 @@
 namespace greenwsgi::patch {
 
 namespace {
+
+// -1 second, as CPython rounds to nanoseconds: away from zero.
+bool is_for_ever(PyObject* timeout) {
+  if (PyFloat_Check(timeout)) return std::floor(PyFloat_AS_DOUBLE(timeout) * 1e9) == -1e9;
+  int number = 0;
+  return as_int(timeout, &number) && number == -1;
+}
 
 void release_again(PyObject* lock, PyObject* taken) {
   if (taken != Py_True) return;
@@ -71,16 +80,7 @@ bool acquire_deadline(const Call& call, Instant* deadline) {
   if (!call.arrange({"blocking", "timeout"}, given)) return false;
   if (given[0] != nullptr && given[0] != Py_True && !is_true(given[0])) return false;
   if (given[1] == nullptr) return true;
-  if (PyLong_CheckExact(given[1]) && PyLong_AsLong(given[1]) == -1) {
-    PyErr_Clear();  // An int too large for a long also reads as -1: plain_seconds() tells.
-    Duration forever{};
-    if (!plain_seconds(given[1], &forever)) {
-      const py::Ref minus_one = py::Ref::steal(PyLong_FromLong(-1));
-      return minus_one && PyObject_RichCompareBool(given[1], minus_one.get(), Py_EQ) == 1;
-    }
-    return false;
-  }
-  if (PyFloat_CheckExact(given[1]) && PyFloat_AS_DOUBLE(given[1]) == -1.0) return true;
+  if (is_for_ever(given[1])) return true;
   Duration length{};
   if (!plain_seconds(given[1], &length) || length == Duration::zero()) return false;
   *deadline = deadline_after(length);

@@ -64,8 +64,11 @@ bool acquire_deadline(const Call& call, Instant* deadline) {
     if (block <= 0) return false;
   }
   if (given[1] == nullptr || given[1] == Py_None) return true;
+  // Of whatever has __float__().
+  const Ref seconds = Ref::steal(PyFloat_FromDouble(PyFloat_AsDouble(given[1])));
+  PyErr_Clear();
   Duration length{};
-  if (!plain_seconds(given[1], &length)) return false;
+  if (!seconds || !plain_seconds(seconds.get(), &length)) return false;
   *deadline = deadline_after(length);
   return true;
 }

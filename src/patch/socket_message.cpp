@@ -4,6 +4,7 @@
 // a message at once is sent after it, without the message's other parts, as the kernel does it.
 #include <poll.h>
 
+#include "src/patch/poll_any.hpp"
 #include "src/patch/socket_hooks.hpp"
 #include "src/patch/socket_io.hpp"
 #include "src/patch/vector_io.hpp"
@@ -70,6 +71,19 @@ PyObject* with_rest(PyObject* socket, const Turn& turn, PyObject* buffers, int f
   return all ? PyLong_FromSize_t(*all) : nullptr;
 }
 
+// A datagram socket that was shut down says "would block", and is ready: only without MSG_DONTWAIT
+// it says at once that this is the end.
+PyObject* receive_the_end(const Call& call, PyObject* arguments) {
+  const Py_ssize_t count = PyTuple_GET_SIZE(arguments);
+  const Ref again = Ref::steal(PyTuple_New(count));
+  if (!again) return nullptr;
+  for (Py_ssize_t i = 0; i < count - 1; i++)
+    PyTuple_SET_ITEM(again.get(), i, Py_NewRef(PyTuple_GET_ITEM(arguments, i)));
+  const long flags = PyLong_AsLong(PyTuple_GET_ITEM(arguments, count - 1)) & ~MSG_DONTWAIT;
+  PyTuple_SET_ITEM(again.get(), count - 1, PyLong_FromLong(flags));
+  return call.original(again.get());
+}
+
 // `buffers`, `flags`: of a message to be sent.
 PyObject* until_ready(const Call& call,
                       const Ref& arguments,
@@ -83,14 +97,30 @@ PyObject* until_ready(const Call& call,
   const Instant deadline = socket_deadline(socket);
   Turn turn(*turns, direction);
   if (!turn.take(deadline)) return nullptr;
-  for (;;) {
+  const short events = direction == Direction::reading ? POLLIN | POLLRDHUP : POLLOUT;
+  short seen = 0;
+  for (Duration rest = kShortestPause;;) {
     Ref result = Ref::steal(attempt(call, arguments.get()));
     if (result && buffers != nullptr && is_blocking_stream(socket))
       return with_rest(socket, turn, buffers, flags, std::move(result));
     if (result || !would_block()) return result.release();
-    const Result<short> ready =
-        io::poll(fd, direction == Direction::reading ? POLLIN : POLLOUT, deadline);
+    if ((seen & POLLRDHUP) != 0 && is_blocking(socket))
+      return receive_the_end(call, arguments.get());
+    if (seen != 0) {  // And is not ready: a Unix socket whose peer's queue is full.
+      if (!pause(rest, deadline)) return nullptr;
+      const bool over = deadline != kNever && py::scheduler_or_null()->now() >= deadline;
+      if (turn.was_closed()) {
+        set_errno(EBADF);
+        return nullptr;
+      }
+      if (over) {
+        set_timed_out();
+        return nullptr;
+      }
+    }
+    const Result<short> ready = io::poll(fd, events, deadline);
     if (!ready.ok() && turn.failed(ready.error(), deadline)) return nullptr;
+    seen = ready.ok() ? *ready : short{0};
   }
 }
 
@@ -111,17 +141,38 @@ Ref as_tuple(PyObject* iterable) {
   return made;
 }
 
+bool is_count(PyObject* number) {
+  Py_ssize_t count = 0;
+  return as_size(number, &count) && count >= 0;
+}
+
+bool has_room(PyObject* buffer, PyObject* bytes) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  Py_ssize_t wanted = 0;
+  const bool enough = as_size(bytes, &wanted) && wanted <= view.len;
+  PyBuffer_Release(&view);
+  return enough;
+}
+
 PyObject* or_zero(PyObject* number, const Ref& zero) {
   return number != nullptr ? number : zero.get();
 }
 
 // recvfrom(bufsize, flags), recvfrom_into(buffer, nbytes, flags), recvmsg(bufsize, ancbufsize,
 // flags), recvmsg_into(buffers, ancbufsize, flags): the first argument, numbers, flags last.
+// `is_sane`: of what was given, or else the original refuses it without waiting in line.
 template <std::size_t N>
-PyObject* receive_message(Call& call, const char* const (&names)[N], bool buffers) {
+PyObject* receive_message(Call& call,
+                          const char* const (&names)[N],
+                          bool buffers,
+                          bool (*is_sane)(PyObject* const* given)) {
   if (!waits(call.self())) return call.pass_on();
   PyObject* given[N] = {};
-  if (!call.arrange(names, given) || given[0] == nullptr) return call.pass_on();
+  if (!call.arrange(names, given) || given[0] == nullptr || !is_sane(given)) return call.pass_on();
   const Ref flags = with_dontwait(given[N - 1], is_blocking(call.self()), kNeverBlocks);
   if (!flags) return call.pass_on();  // Before an iterator is used up.
   if (is_blocking_stream(call.self()) && (PyLong_AsLong(flags.get()) & MSG_WAITALL) != 0)
@@ -146,19 +197,27 @@ PyObject* send_message(const Call& call,
 }  // namespace
 
 PyObject* hook_recvfrom(Call& call) {
-  return receive_message(call, {"bufsize", "flags"}, false);
+  return receive_message(call, {"bufsize", "flags"}, false,
+                         [](PyObject* const* given) { return is_count(given[0]); });
 }
 
 PyObject* hook_recvfrom_into(Call& call) {
-  return receive_message(call, {"buffer", "nbytes", "flags"}, false);
+  return receive_message(call, {"buffer", "nbytes", "flags"}, false, [](PyObject* const* given) {
+    return given[1] == nullptr || (is_count(given[1]) && has_room(given[0], given[1]));
+  });
 }
 
 PyObject* hook_recvmsg(Call& call) {
-  return receive_message(call, {"bufsize", "ancbufsize", "flags"}, false);
+  return receive_message(call, {"bufsize", "ancbufsize", "flags"}, false,
+                         [](PyObject* const* given) {
+                           return is_count(given[0]) && (given[1] == nullptr || is_count(given[1]));
+                         });
 }
 
 PyObject* hook_recvmsg_into(Call& call) {
-  return receive_message(call, {"buffers", "ancbufsize", "flags"}, true);
+  return receive_message(
+      call, {"buffers", "ancbufsize", "flags"}, true,
+      [](PyObject* const* given) { return given[1] == nullptr || is_count(given[1]); });
 }
 
 // sendto(data, address) or sendto(data, flags, address).

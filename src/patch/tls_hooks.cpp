@@ -93,9 +93,9 @@ PyObject* attempt(const Call& call, PyObject* socket, std::int64_t timeout) {
 
 /// Attempts until there is a result. `events`: what to wait for before the first attempt, if
 /// anything. `missed`: has one to wait for bytes, which no attempt could have foreseen?
-PyObject* attempt_and_wait(const Call& call, PyObject* socket, short events, bool* missed) {
+PyObject* attempt_and_wait(
+    const Call& call, PyObject* socket, short events, Instant deadline, bool* missed) {
   const Ref keep = Ref::share(call.self());
-  const Instant deadline = socket_deadline(socket);
   for (;;) {
     if (events != 0) {
       const Waited waited = wait_for(socket, events, deadline);
@@ -113,9 +113,17 @@ PyObject* attempt_and_wait(const Call& call, PyObject* socket, short events, boo
 PyObject* hook_write(Call& call) {
   const Ref socket = socket_that_waits(call.self());
   if (!socket) return call.pass_on();
-  if (!spend_turn(layout::socket_head(socket.get()).fd)) return nullptr;
+  const Instant deadline = socket_deadline(socket.get());
   bool missed = false;
-  return attempt_and_wait(call, socket.get(), 0, &missed);
+  const int fd = layout::socket_head(socket.get()).fd;
+  if (fd < 0) return attempt_and_wait(call, socket.get(), 0, deadline, &missed);
+  FdTurns* turns = fd_turns(fd);
+  if (turns == nullptr || !spend_turn(fd)) return nullptr;
+  // From the first attempt to the last: OpenSSL takes the next one, whoever makes it and with what,
+  // for the rest of a record that it could not write.
+  Turn turn(*turns, Direction::writing);
+  if (!turn.take(deadline)) return nullptr;
+  return attempt_and_wait(call, socket.get(), 0, deadline, &missed);
 }
 
 // The beginning and the end of a connection, after which a read finds what none found before.
@@ -144,7 +152,8 @@ PyObject* hook_read(Call& call) {
   if (turns == nullptr || !spend_turn(fd)) return nullptr;
   const bool waits_first = !turns->tls.worth_trying() && needs_arrivals(call.self());
   bool missed = waits_first;
-  PyObject* result = attempt_and_wait(call, socket.get(), waits_first ? POLLIN : 0, &missed);
+  PyObject* result = attempt_and_wait(call, socket.get(), waits_first ? POLLIN : 0,
+                                      socket_deadline(socket.get()), &missed);
   if (result == nullptr || PyObject_IsTrue(result) == 0) {
     turns->tls.forget();
   } else {

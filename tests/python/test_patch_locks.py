@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import functools
 import logging
 import queue
 import sys
@@ -134,6 +135,29 @@ def test_wrong_arguments_raise_what_they_raise_unpatched() -> None:
     patch()
 
     assert_same(*together(outcomes), before)
+
+
+@isolated
+def test_whatever_stands_for_minus_one_is_for_ever() -> None:
+    class Float(float):
+        pass
+
+    def hold(lock: Any) -> None:
+        with lock:
+            green.sleep(0.01)
+
+    def take(lock: Any, timeout: Any) -> bool:
+        taken = lock.acquire(True, timeout)
+        lock.release()
+        return bool(taken)
+
+    patch()
+    for lock in (_thread.allocate_lock(), threading.RLock()):
+        for for_ever in (-1, -1.0, Float(-1), Index(-1), -0.9999999999):
+            holder = green.spawn(hold, lock)
+            green.sleep(0)
+            assert together(functools.partial(take, lock, for_ever)) == [True]
+            holder.join()
 
 
 @isolated

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from patched import assert_same, isolated, outcome, patch, run_patched, together
 
 import green
@@ -267,6 +268,27 @@ def test_the_wakeup_descriptor_is_what_the_program_has_set() -> None:
     assert signal.set_wakeup_fd(-1) == -1
     os.close(here)
     os.close(there)
+
+
+@pytest.mark.parametrize(
+    "set_it",
+    [
+        "signal.set_wakeup_fd(-1)",
+        "here, there = os.pipe2(os.O_NONBLOCK); signal.set_wakeup_fd(there)",
+    ],
+)
+def test_a_signal_ends_a_wait_without_an_end_whosever_the_wakeup_descriptor_is(set_it: str) -> None:
+    done = run_patched(
+        "green.sleep(0)\n"
+        f"{set_it}\n"
+        "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "read_end, _ = os.pipe()\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "try: os.read(read_end, 1)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
 
 
 @isolated

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,9 @@ def test_locks_that_processes_share_exclude_greens_and_wait() -> None:
     recursive.release()
     recursive.release()
     plain.acquire()
+    with Ticker() as ticker:
+        assert together(lambda: plain.acquire(True, Fraction(1, 10))) == [False]
+    ticker.assert_kept_running()
     assert together(plain.release, lambda: plain.acquire(timeout=5)) == [None, True]
 
 

@@ -87,6 +87,26 @@ def test_a_native_thread_at_the_other_end_sees_no_difference() -> None:
 
 
 @isolated
+def test_what_two_greens_write_to_one_connection_arrives_once_each() -> None:
+    patch()
+    server, client = connected()
+    rounds, size = 20, 20_000  # More than one record.
+
+    def write(letter: bytes) -> None:
+        for _ in range(rounds):
+            server.sendall(letter * size)
+
+    def read() -> bytes:
+        data = b""
+        while len(data) < 2 * rounds * size:
+            data += client.recv(65536)
+        return data
+
+    data = together(lambda: write(b"a"), lambda: write(b"b"), read)[2]
+    assert (data.count(b"a"), data.count(b"b")) == (rounds * size, rounds * size)
+
+
+@isolated
 def test_waiting_for_data_stops_nobody() -> None:
     patch()
     server, client = connected()

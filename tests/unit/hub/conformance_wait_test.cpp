@@ -285,6 +285,26 @@ TEST_CASE_TEMPLATE("wait: a signal ends it, and costs nothing that was done",
   CHECK(op->text == "after");
 }
 
+TEST_CASE_TEMPLATE("wait: a signal ends one that has no end and hands something over",
+                   TypeParam,
+                   GW_REAL_HUBS) {
+  GW_HUB_OR_SKIP(made, hub);
+  const Ends ends = stream_pair();
+  TestOp op(Op::Kind::poll, ends.a);
+  op.events = POLLIN;
+  const SignalSoon soon(20, [](int) { signalled = 1; });
+
+  hub.submit(op);
+  while (signalled == 0) {
+    hub.wait(kNever);
+    hub.dispatch();
+  }
+
+  CHECK(op.in_flight);
+  hub.cancel(op);
+  CHECK(run(hub, op));
+}
+
 TEST_CASE_TEMPLATE("fork: a hub destroyed in the child leaves the parent's alone",
                    TypeParam,
                    GW_REAL_HUBS) {
