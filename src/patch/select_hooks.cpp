@@ -114,14 +114,19 @@ PyObject* hook_select(Call& call) {
 
 // --- epoll.poll
 
+// What is out of range is the original's to refuse.
 bool is_negative(PyObject* number) {
-  if (PyFloat_Check(number)) return PyFloat_AS_DOUBLE(number) < 0.0;
+  constexpr double kLeastSeconds = -9223372036.0;
+  if (PyFloat_Check(number)) {
+    const double value = PyFloat_AS_DOUBLE(number);
+    return value < 0.0 && value >= kLeastSeconds;
+  }
   if (!PyIndex_Check(number)) return false;
   const Ref index = Ref::steal(PyNumber_Index(number));
   const double value = index ? PyLong_AsDouble(index.get()) : -1.0;
   const bool too_large = value == -1.0 && PyErr_Occurred() != nullptr;
   PyErr_Clear();
-  return !too_large && value < 0.0;
+  return !too_large && value < 0.0 && value >= kLeastSeconds;
 }
 
 int descriptor_of(PyObject* object) {

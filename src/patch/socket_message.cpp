@@ -75,12 +75,13 @@ PyObject* with_rest(PyObject* socket, const Turn& turn, PyObject* buffers, int f
 // it says at once that this is the end.
 PyObject* receive_the_end(const Call& call, PyObject* arguments) {
   const Py_ssize_t count = PyTuple_GET_SIZE(arguments);
+  const long flags = PyLong_AsLong(PyTuple_GET_ITEM(arguments, count - 1)) & ~MSG_DONTWAIT;
   const Ref again = Ref::steal(PyTuple_New(count));
-  if (!again) return nullptr;
+  PyObject* last = again ? PyLong_FromLong(flags) : nullptr;
+  if (last == nullptr) return nullptr;
   for (Py_ssize_t i = 0; i < count - 1; i++)
     PyTuple_SET_ITEM(again.get(), i, Py_NewRef(PyTuple_GET_ITEM(arguments, i)));
-  const long flags = PyLong_AsLong(PyTuple_GET_ITEM(arguments, count - 1)) & ~MSG_DONTWAIT;
-  PyTuple_SET_ITEM(again.get(), count - 1, PyLong_FromLong(flags));
+  PyTuple_SET_ITEM(again.get(), count - 1, last);
   return call.original(again.get());
 }
 

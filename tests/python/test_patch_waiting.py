@@ -231,6 +231,7 @@ def test_epoll_and_selectors_made_before_cooperate() -> None:
 @isolated
 def test_time_outs_of_epoll_are_taken_as_unpatched() -> None:
     values = [0, 0.0, 0.001, True, Index(0), 2147483.648, 1 << 31, 1e300, float("nan"), "1", []]
+    values += [-1e300, -(1 << 70)]
 
     def outcomes() -> list[Any]:
         read_end, write_end = os.pipe()
