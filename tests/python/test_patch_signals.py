@@ -283,8 +283,7 @@ def test_a_signal_ends_a_wait_without_an_end_whosever_the_wakeup_descriptor_is(s
         f"{set_it}\n"
         "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
         "read_end, _ = os.pipe()\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
-        "try: os.read(read_end, 1)\n"
+        "try: signal.setitimer(signal.ITIMER_REAL, 0.1); os.read(read_end, 1)\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
 

@@ -16,18 +16,23 @@ namespace {
 Hub* signalled_hub = nullptr;
 volatile sig_atomic_t signalled = 0;
 
-/// Sends SIGALRM in `milliseconds`; the timer belongs to the test.
+/// Sends SIGALRM in `milliseconds`, and as often as `again` says; the timer belongs to the test.
 struct SignalSoon {
-  explicit SignalSoon(int milliseconds, void (*handler)(int)) {
+  explicit SignalSoon(int milliseconds, void (*handler)(int), bool again = false) {
     signalled = 0;
     struct sigaction action {};
     action.sa_handler = handler;
     ::sigaction(SIGALRM, &action, &before);
     itimerval timer{};
     timer.it_value.tv_usec = milliseconds * 1000;
+    if (again) timer.it_interval = timer.it_value;
     ::setitimer(ITIMER_REAL, &timer, nullptr);
   }
-  ~SignalSoon() { ::sigaction(SIGALRM, &before, nullptr); }
+  ~SignalSoon() {
+    const itimerval never{};
+    ::setitimer(ITIMER_REAL, &never, nullptr);
+    ::sigaction(SIGALRM, &before, nullptr);
+  }
   struct sigaction before {};
 };
 
@@ -292,7 +297,9 @@ TEST_CASE_TEMPLATE("wait: a signal ends one that has no end and hands something 
   const Ends ends = stream_pair();
   TestOp op(Op::Kind::poll, ends.a);
   op.events = POLLIN;
-  const SignalSoon soon(20, [](int) { signalled = 1; });
+  // One that comes just before the wait would not end it.
+  const SignalSoon soon(
+      20, [](int) { signalled = 1; }, true);
 
   hub.submit(op);
   while (signalled == 0) {
