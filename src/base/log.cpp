@@ -20,7 +20,7 @@ void write_to_stderr(LogLevel level, std::string_view line) {
   // A pipe that nobody empties must not stop the program: then the line is lost.
   constexpr int kPatienceMilliseconds = 100;
   pollfd room{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&room, 1, kPatienceMilliseconds) == 0) return;
+  if (::poll(&room, 1, kPatienceMilliseconds) <= 0) return;
   // One write a line, so that lines of several processes do not mix; a closed stderr is nobody's
   // error, and there is no other place to report it.
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, text, std::size_t(length));

@@ -217,7 +217,8 @@ bool Call::lose_peer(Errno why) {
 }
 
 bool Call::give_way() {
-  if (!py::turn_is_late()) return true;
+  // Not on other threads, in blocking scopes and in children of forks.
+  if (!py::turn_is_late() || !py::can_park() || py::scheduler_or_null() != scheduler_) return true;
   scheduler_->yield();
   return !py::raise_if_interrupted();
 }

@@ -43,7 +43,8 @@ class Call {
   /// write(piece). Switches.
   bool write(PyObject* piece);
   /// To be called where an application can go on for long with a client that never makes it wait:
-  /// lets the others have their turn when this one has lasted 10 ms. May switch.
+  /// lets the others have their turn when this one has lasted 10 ms. May switch; who holds nothing
+  /// of the call must not use it afterwards.
   bool give_way();
   /// The body bytes that have arrived; none at the end of the body. Switches.
   bool peek_body(io::ConstBytes& arrived);

@@ -64,9 +64,8 @@ class Gathered {
 
 /// Reads up to `limit` bytes, but not past a newline when `line` is set. Switches.
 Ref read_bytes(Call& call, std::size_t limit, bool line) {
-  if (!call.give_way()) return {};
   Call::Hold hold = call.hold_input();
-  if (!hold) return {};
+  if (!hold || !call.give_way()) return {};
   Gathered gathered;
   while (gathered.size() < limit) {
     io::ConstBytes piece;
