@@ -146,7 +146,7 @@ def test_two_hundred_views_sleep_at_once_and_keep_their_requests_apart(server: S
     answers = ask_at_once(server.address, [f"/slow/{i}" for i in range(200)])
 
     assert [answer.text for answer in answers] == [f"{i} nobody" for i in range(200)]
-    assert time.monotonic() - began < 100 * 0.2  # One after another they take 200 * 0.2 s.
+    assert time.monotonic() - began < 25 * 0.2  # One after another they take 200 * 0.2 s.
 
 
 def test_the_example_answers_two_hundred_in_about_the_time_of_one(tmp_path: Path) -> None:
@@ -157,5 +157,5 @@ def test_the_example_answers_two_hundred_in_about_the_time_of_one(tmp_path: Path
         took = time.monotonic() - began
 
         assert [answer.text for answer in answers] == [f"Hello, {i}!\n" for i in range(200)]
-        assert took < 50 * 0.5
+        assert took < 20 * 0.5
         served.stop()

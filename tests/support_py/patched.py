@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from leaks import REPETITIONS
 from processor import processor_wait
+from sanitized import ASAN
 
 SECONDS = 60.0  # Longer than any of them takes on a machine that is busy.
 
@@ -155,7 +156,7 @@ class Ticker:
     Nor can a short gap be told from one of the machine's: that others ran is told by the turns.
     """
 
-    LIMIT = 1.0  # Of the gap, where nothing computes beside it.
+    LIMIT = 1.0 if ASAN else 0.25  # Of the gap, where nothing computes beside it.
 
     def __init__(self, seconds: float = 0.002) -> None:
         self.seconds = seconds

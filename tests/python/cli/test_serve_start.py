@@ -14,6 +14,8 @@ from command import SECONDS, Served, command
 from ports import free_port
 from serving import HELLO, get, get_by
 
+from green.cli.serve import ReadyFd
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -211,3 +213,14 @@ def test_a_signal_while_the_application_is_imported_ends_it_whatever_the_import_
                 log = process.stderr.read().decode()
                 assert "listening" not in log
                 assert "Traceback" not in log
+
+
+def test_the_descriptor_of_ready_fd_is_not_passed_on_to_other_programs() -> None:
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)  # As whoever starts the server must.
+
+    ready = ReadyFd(write_end)
+
+    assert not os.get_inheritable(write_end)
+    ready.close()
+    os.close(read_end)

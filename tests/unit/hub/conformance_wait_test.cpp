@@ -4,6 +4,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "tests/unit/hub/rig.hpp"
@@ -37,6 +38,18 @@ struct SignalSoon {
   struct sigaction before {};
 };
 
+/// A machine's own pauses do not come five times in a row.
+template <class Work>
+Duration shortest_of_five(Hub& hub, Work work) {
+  Duration shortest = Duration::max();
+  for (int i = 0; i < 5; ++i) {
+    const Instant before = hub.now();
+    work();
+    shortest = std::min(shortest, hub.now() - before);
+  }
+  return shortest;
+}
+
 }  // namespace
 
 TEST_CASE_TEMPLATE("wait: sleeps until its time has come, not shorter", TypeParam, GW_HUBS) {
@@ -55,11 +68,12 @@ TEST_CASE_TEMPLATE("wait: sleeps until its time has come, not shorter", TypePara
 
 TEST_CASE_TEMPLATE("wait: does not sleep when its time is not in the future", TypeParam, GW_HUBS) {
   GW_HUB_OR_SKIP(made, hub);
-  const Instant before = hub.now();
 
-  for (int i = 0; i < 100; ++i) hub.wait(i % 2 == 0 ? Instant{} : hub.now());
+  const Duration took = shortest_of_five(hub, [&] {
+    for (int i = 0; i < 100; ++i) hub.wait(i % 2 == 0 ? Instant{} : hub.now());
+  });
 
-  CHECK(hub.now() - before < 5s);
+  CHECK(took < 50ms);
 }
 
 TEST_CASE_TEMPLATE("idle: no hub is that has something to pass on, or to report",
@@ -90,14 +104,15 @@ TEST_CASE_TEMPLATE("idle: no hub is that has something to pass on, or to report"
 
 TEST_CASE_TEMPLATE("wait: does not sleep until the beginning of time", TypeParam, GW_HUBS) {
   GW_HUB_OR_SKIP(made, hub);
-  const Instant before = hub.now();
-  hub.wait(Instant::min());
 
-  // A hub that has just asked the kernel may not ask again: here it has not.
-  for (const Instant last = Clock::now(); Clock::now() < last + 1ms;) continue;
-  hub.wait(Instant::min());
+  const Duration took = shortest_of_five(hub, [&] {
+    hub.wait(Instant::min());
+    // A hub that has just asked the kernel may not ask again: here it has not.
+    for (const Instant last = Clock::now(); Clock::now() < last + 1ms;) continue;
+    hub.wait(Instant::min());
+  });
 
-  CHECK(hub.now() - before < 5s);
+  CHECK(took < 50ms);
 }
 
 TEST_CASE_TEMPLATE("submit and wait: run no callback; dispatch does", TypeParam, GW_HUBS) {
