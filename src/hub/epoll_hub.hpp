@@ -74,7 +74,6 @@ class EpollHub final : public HubBase {
   int epoll_fd_;
   bool has_pwait2_ = true;
   std::uint64_t polls_ = 0;
-  Instant known_now_{};  // The latest time seen.
   Instant polled_at_{};  // When epoll was asked last.
   int event_count_ = 0;
   std::array<epoll_event, kEvents> events_;

@@ -20,7 +20,7 @@ class HubBase : public Hub {
  public:
   ~HubBase() override;
   void wake() noexcept final { wake_event_.raise(); }
-  Instant now() const final { return Clock::now(); }
+  Instant now() const final { return known_now_ = Clock::now(); }
 
  protected:
   explicit HubBase(int eventfd_flags);
@@ -39,6 +39,7 @@ class HubBase : public Hub {
   void after_wake();
 
   WakeEvent wake_event_;
+  mutable Instant known_now_{};  // The latest time seen: what is past then needs no clock.
 
  private:
   static void finish_all(HubBase& hub, List<Op>& ops);

@@ -74,6 +74,7 @@ void UringHub::cancel(Op& op) {
 }
 
 void UringHub::send_cancel(Op& op) {
+  if (op.linked()) op.unlink();  // From what lost_ends_ watches, or from cancels_.
   io_uring_sqe* sqe = next_sqe();
   if (sqe == nullptr) return cancels_.push_back(op);
   const bool polling = (op.hub_state & State::kPolling) != 0;
@@ -103,6 +104,17 @@ void UringHub::send_backlog() {
     Op& op = backlog_.pop_front();
     op.hub_state &= static_cast<std::uint8_t>(~State::kBacklog);
     prepare(*sqe, op);
+  }
+}
+
+// To begin a receive anew is to receive: it finds the end.
+void UringHub::look_for_lost_ends() {
+  List<Op> ended;
+  lost_ends_.look(known_now_, ended);
+  while (!ended.empty()) {
+    Op& op = ended.pop_front();
+    op.hub_state |= State::kAnew;
+    send_cancel(op);
   }
 }
 
@@ -149,6 +161,8 @@ void UringHub::sleep(Duration length) {
 
 void UringHub::wait(Instant until) {
   if (is_behind()) send_backlog();
+  if (lost_ends_.due() <= known_now_) look_for_lost_ends();
+  until = std::min(until, lost_ends_.due());
   if (until <= known_now_ || anything_done() || io_uring_cq_ready(ring_.get()) > 0) return enter();
   if (until == kNever) return sleep(Duration::max());
   known_now_ = Clock::now();
@@ -207,10 +221,16 @@ void UringHub::on_received(Op& op, int result, unsigned flags) {
     op.on_done(op);
   }
   if (has_buffer) ring_.buffers().recycle(buffer);
-  if (more) return;
+  if (more) {
+    if (!op.linked() && !op.cancel_requested) lost_ends_.watch(op, known_now_);
+    return;
+  }
+  if (op.linked()) op.unlink();  // From what lost_ends_ watches, or from cancels_.
   op.buffer = {};
   if (result == -ENOBUFS) ring_.buffers().grow();
-  if (result > 0 || result == -ENOBUFS) return restart(op);
+  const bool anew = result == -ECANCELED && (op.hub_state & State::kAnew) != 0;
+  op.hub_state &= static_cast<std::uint8_t>(~State::kAnew);
+  if (result > 0 || result == -ENOBUFS || anew) return restart(op);
   wait_or_finish(op, result);
 }
 

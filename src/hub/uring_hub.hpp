@@ -8,6 +8,7 @@
 #pragma once
 
 #include "src/hub/hub_base.hpp"
+#include "src/hub/lost_ends.hpp"
 #include "src/hub/uring_ring.hpp"
 
 namespace greenwsgi {
@@ -37,6 +38,7 @@ class UringHub final : public HubBase {
   void send_cancel(Op& op);
   void arm_wake();
   void send_backlog();
+  void look_for_lost_ends();
   bool is_behind() const { return !wake_armed_ || !cancels_.empty() || !backlog_.empty(); }
   bool to_submit() const;
   bool to_fetch() const;
@@ -56,10 +58,10 @@ class UringHub final : public HubBase {
   UringRing ring_;
   std::uint64_t wake_count_ = 0;  // Where the kernel reads wake_event_ into.
   bool wake_armed_ = false;
-  Instant known_now_{};  // The latest time seen: what is before it needs no look at the clock.
   std::uint64_t enters_ = 0;
   List<Op> backlog_;  // In flight, and waiting for room in the submission ring.
   List<Op> cancels_;  // In the kernel; their cancellation waits for room.
+  LostEnds lost_ends_;
 };
 
 }  // namespace greenwsgi

@@ -23,6 +23,7 @@ struct UringState {
   static constexpr std::uint8_t kPolling = 1;  // Its submission is a poll for it.
   static constexpr std::uint8_t kPolled = 2;   // It has been polled: try at once.
   static constexpr std::uint8_t kBacklog = 4;  // In UringHub::backlog_.
+  static constexpr std::uint8_t kAnew = 8;     // Cancelled by the hub itself, to begin anew.
 };
 
 /// Fills `sqe` with `op`, or with the poll for it; user_data included.

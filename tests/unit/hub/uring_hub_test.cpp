@@ -198,3 +198,92 @@ TEST_CASE("io_uring: wake() finds its way through full rings") {
   busy.then = nullptr;
   cancel_and_run(*hub, busy);
 }
+
+namespace {
+
+// A piece that a receive does not join with what follows: it carries a descriptor.
+void put_piece(int socket) {
+  char byte = 'x';
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  const int any = STDERR_FILENO;
+  std::memcpy(CMSG_DATA(rights), &any, sizeof any);
+  REQUIRE(::sendmsg(socket, &message, 0) == 1);
+}
+
+// The kernel takes 32 in one go, and forgets an end that is there already.
+void put_pieces_and_end(Ends& ends) {
+  for (int i = 0; i < 40; ++i) put_piece(ends.b);
+  ends.close_b();
+}
+
+}  // namespace
+
+TEST_CASE("io_uring: the end of a stream is found behind more than the kernel takes in one go") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  put_pieces_and_end(ends);
+  TestOp op(Op::Kind::recv_multishot, ends.a);
+  hub->submit(op);
+
+  CHECK(run(*hub, op));
+
+  CHECK(op.text.size() == 40);
+  CHECK(op.result == 0);
+  CHECK(op.ends == 1);
+}
+
+TEST_CASE("io_uring: a receive whose end is being looked for is cancelled, once") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  for (const bool looked : {false, true}) {
+    CAPTURE(looked);
+    Ends ends = stream_pair();
+    put_pieces_and_end(ends);
+    TestOp op(Op::Kind::recv_multishot, ends.a);
+    hub->submit(op);
+    REQUIRE(run_until(*hub, [&] { return op.text.size() == 40; }));
+    if (looked) {
+      hub->wait(kNever);  // Until a look is due.
+      hub->wait(hub->now());
+    }
+
+    hub->cancel(op);
+    CHECK(run(*hub, op));
+
+    settle(*hub);
+    CHECK(op.ends == 1);
+    CHECK(hub->in_flight() == 0);
+  }
+}
+
+TEST_CASE("io_uring: who has received and waits for more costs one look, and nothing after it") {
+  const auto hub = make_uring();
+  if (hub == nullptr) return;
+  Ends ends = stream_pair();
+  TestOp op(Op::Kind::recv_multishot, ends.a);
+  hub->submit(op);
+  put(ends.b, "x");
+  CHECK(run_until(*hub, [&] { return op.text == "x"; }));
+
+  hub->wait(kNever);  // Until the look is due.
+  turn(*hub, 0s);
+  const std::uint64_t before = hub->enters();
+  turn(*hub, 2 * LostEnds::kLookAfter);
+
+  CHECK(hub->enters() == before + 1);
+  CHECK(op.in_flight);
+  put(ends.b, "y");
+  CHECK(run_until(*hub, [&] { return op.text == "xy"; }));
+  cancel_and_run(*hub, op);
+}
