@@ -11,7 +11,7 @@ CANNOT_SHOW = 77
 
 # A file system of the process's own, in which the two files are what the test says.
 MOUNT = f"""
-import ctypes, encodings.idna, socket  # To import it later takes a thread, to read its file.
+import ctypes, encodings.idna, socket  # To import idna later may take a thread.
 libc = ctypes.CDLL(None, use_errno=True)
 def must(status):
     if status != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import encodings.idna  # noqa: F401  To import it later may take a thread, to read its file.
 import os
 import select
 import selectors
