@@ -39,7 +39,7 @@ class HubBase : public Hub {
   void after_wake();
 
   WakeEvent wake_event_;
-  mutable Instant known_now_{};  // The latest time seen: what is past then needs no clock.
+  mutable Instant known_now_{};  // The latest time that now() or wait() has seen.
 
  private:
   static void finish_all(HubBase& hub, List<Op>& ops);

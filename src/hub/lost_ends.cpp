@@ -16,18 +16,18 @@ void LostEnds::watch(Op& op, Instant now) {
 }
 
 void LostEnds::look(Instant now, List<Op>& ended) {
+  std::array<Op*, kLookAtOnce> ops;
   std::array<pollfd, kLookAtOnce> sockets;
   nfds_t count = 0;
-  watched_.for_each([&](Op& op) {
-    if (count < sockets.size()) sockets[count++] = {.fd = op.fd, .events = POLLRDHUP, .revents = 0};
-  });
-  if (::poll(sockets.data(), count, 0) < 0) {  // No memory: later.
-    due_ = now + kLookAfter;
-    return;
+  for (; count < ops.size() && !watched_.empty(); ++count) {
+    ops[count] = &watched_.pop_front();
+    sockets[count] = {.fd = ops[count]->fd, .events = POLLRDHUP, .revents = 0};
   }
+  const bool looked = ::poll(sockets.data(), count, 0) >= 0;
+  if (!looked) due_ = now + kLookAfter;  // No memory: later.
   for (nfds_t i = 0; i < count; ++i) {
-    Op& op = watched_.pop_front();
-    if (sockets[i].revents != 0) ended.push_back(op);
+    if (!looked) watched_.push_back(*ops[i]);
+    if (looked && sockets[i].revents != 0) ended.push_back(*ops[i]);
   }
 }
 

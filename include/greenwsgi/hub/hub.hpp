@@ -32,8 +32,9 @@ class Hub {
   virtual void cancel(Op& op) = 0;
 
   /// Passes what was submitted to the kernel and sleeps until an op is done, wake() is called, a
-  /// signal arrives or `until` has come, seldom less; does not sleep when `until` is not in the
-  /// future. Runs no callback, so that the caller may let go of a lock (the GIL) meanwhile.
+  /// signal arrives or `until` has come; may return sooner, for reasons of the hub's own. Does not
+  /// sleep when `until` is not in the future. Runs no callback, so that the caller may let go of a
+  /// lock (the GIL) meanwhile.
   virtual void wait(Instant until) = 0;
 
   /// Runs on_done() of everything that was done by the last wait(), a bounded number of them; what

@@ -80,3 +80,25 @@ TEST_CASE("lost ends: a look at many takes several goes, each of them due at onc
   CHECK(take_all(ended) == 1);
   CHECK(lost.due() == kNever);
 }
+
+TEST_CASE("lost ends: a look that the kernel refuses is made again later") {
+  LostEnds lost;
+  Receives receives(2);
+  for (auto& op : receives.ops) lost.watch(*op, kNow);
+  receives.ends[1].close_b();
+  rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit one = before;
+  one.rlim_cur = 1;  // poll(2) takes no more than that.
+
+  List<Op> ended;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &one) == 0);
+  lost.look(kNow + 1s, ended);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+
+  CHECK(ended.empty());
+  CHECK(lost.due() == kNow + 1s + LostEnds::kLookAfter);
+  lost.look(lost.due(), ended);
+  CHECK(take_all(ended) == 1);
+  CHECK(lost.due() == kNever);
+}
