@@ -1,6 +1,7 @@
 // What is io_uring's own: system calls that are not made, rings that overflow, buffers that grow.
 #include <atomic>
 
+#include "tests/support/descriptor_message.hpp"
 #include "tests/unit/hub/rig.hpp"
 
 using namespace greenwsgi;
@@ -201,28 +202,11 @@ TEST_CASE("io_uring: wake() finds its way through full rings") {
 
 namespace {
 
-// A piece that a receive does not join with what follows: it carries a descriptor.
-void put_piece(int socket) {
-  char byte = 'x';
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  const int any = STDERR_FILENO;
-  std::memcpy(CMSG_DATA(rights), &any, sizeof any);
-  REQUIRE(::sendmsg(socket, &message, 0) == 1);
-}
-
-// The kernel takes 32 in one go, and forgets an end that is there already.
+// The kernel takes 32 pieces in one go, and forgets an end that is there already. A piece is what a
+// receive does not join with the next one: it carries a descriptor.
 void put_pieces_and_end(Ends& ends) {
-  for (int i = 0; i < 40; ++i) put_piece(ends.b);
+  const DescriptorMessage piece(STDERR_FILENO);
+  for (int i = 0; i < 40; ++i) REQUIRE(::sendmsg(ends.b, &piece.message, 0) == 1);
   ends.close_b();
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "tests/support/descriptor_message.hpp"
 #include "tests/unit/io/io_world.hpp"
 
 using namespace greenwsgi;
@@ -172,27 +173,14 @@ TEST_CASE("sendmsg carries descriptors") {
   IoWorld world;
   int pair[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-  char letter = 'x';
-  iovec part{&letter, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  *reinterpret_cast<int*>(CMSG_DATA(header)) = pair[0];
+  DescriptorMessage sent(pair[0]);
 
-  CHECK(*io::sendmsg(pair[0], message) == 1);
+  CHECK(*io::sendmsg(pair[0], sent.message) == 1);
 
-  message.msg_controllen = sizeof control;
-  CHECK(::recvmsg(pair[1], &message, 0) == 1);
-  const int received = *reinterpret_cast<int*>(CMSG_DATA(CMSG_FIRSTHDR(&message)));
-  CHECK(received > 2);
-  for (const int fd : {pair[0], pair[1], received}) ::close(fd);
+  DescriptorMessage received(-1);
+  CHECK(::recvmsg(pair[1], &received.message, 0) == 1);
+  CHECK(received.descriptor() > 2);
+  for (const int fd : {pair[0], pair[1], received.descriptor()}) ::close(fd);
 }
 
 TEST_CASE("accept: close-on-exec, the flags asked for, deadlines and errors") {
